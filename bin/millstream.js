@@ -1,0 +1,24 @@
+#!/usr/bin/env node
+// Plain JavaScript on purpose: an old Node must get as far as the sentence below instead of a syntax error.
+import { existsSync } from 'node:fs';
+import module from 'node:module';
+import process from 'node:process';
+
+const major = Number(process.versions.node.split('.')[0]);
+if (major < 24) {
+  process.stderr.write(
+    `millstream needs Node 24 or newer, and this is Node ${process.versions.node}.\n` +
+      'In a checkout, `npm ci` brings Node 24 along: use `npm start`, `npm test` or `npx millstream`.\n',
+  );
+  process.exit(2);
+}
+
+// 24 partitions sync at once: libuv's default of four threads would queue them. It must be set before the first
+// file operation of the process.
+process.env.UV_THREADPOOL_SIZE ??= '16';
+module.enableCompileCache();
+
+const built = new URL('../dist/server/cli/main.js', import.meta.url);
+const source = new URL('../server/cli/main.ts', import.meta.url);
+const { main } = await import(existsSync(built) ? built.href : source.href);
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,127 @@
+import type { LogRecord } from '../../core/engine/records.ts';
+
+/*
+ * The sink and source contracts (DESIGN 7). The runtime owns batching, the in-flight window, retry, splitting, dead
+ * letters and commits, once for all; a connector only talks to its system.
+ */
+
+/** `at-least-once`: a crash may repeat rows. `exactly-once`: state and position move in one commit, and `acquire`
+ * repairs what a crash left. The conformance kit proves exactly the one declared. */
+export type Guarantee = 'at-least-once' | 'exactly-once';
+
+/** What a write's error means for the rows. `transient`, `throttled` and `auth` are waited out and never cost a row. */
+export type SinkErrorKind =
+  | 'transient'
+  | 'throttled'
+  | 'auth'
+  | 'rejected'
+  | 'too-large'
+  | 'schema'
+  | 'fenced'
+  | 'fatal';
+
+export interface Row {
+  topic: string;
+  partition: number;
+  record: LogRecord;
+}
+
+export interface RowBatch {
+  rows: readonly Row[];
+  /** Bytes of keys and values. */
+  sizeBytes: number;
+  /** Position when every row of this batch (and what was filtered out between) is done. */
+  next: bigint;
+  /** 1 for the first try. */
+  attempt: number;
+}
+
+export interface Reject {
+  /** Index into the batch's rows. */
+  row: number;
+  code: string;
+  reason: string;
+}
+
+export interface WriteResult {
+  /** Refused rows; the others are written. */
+  rejected?: Reject[];
+  /** Committed together with the position; left out: stays. At most 3,000 ASCII characters. */
+  state?: string;
+}
+
+export interface PartitionWriter {
+  /**
+   * Resolves when every row not in `rejected` is durable in the system. Throws SinkError. Called again with the same
+   * rows after a retriable error. At most `caps.maxInFlight` calls at a time.
+   */
+  write(batch: RowBatch, signal: AbortSignal): Promise<WriteResult>;
+  /** `drain`: everything written was committed; `abandon`: the lease is lost, touch nothing. */
+  close(how: 'drain' | 'abandon'): Promise<void>;
+}
+
+export interface SinkPartition {
+  topic: string;
+  topicId: string;
+  partition: number;
+  partitions: number;
+  epoch: number;
+  /** State of the last commit, without the `v1:<topicId>:` frame that the runtime adds. */
+  state: string | null;
+}
+
+export interface Sink {
+  /** Fences the predecessor and repairs what it left, from the committed state. */
+  acquire(partition: SinkPartition): Promise<PartitionWriter>;
+  close(): Promise<void>;
+}
+
+export interface SinkCaps {
+  guarantee: Guarantee;
+  maxInFlight: number;
+  maxRows: number;
+  maxBytes: number;
+}
+
+/** One connector type; the folder's name is its key in TOML. `Config` is the output of its zod schema. */
+export interface SinkConnector<Config = unknown> {
+  readonly type: string;
+  readonly description: string;
+  /** zod schema of `[sinks.NAME.<type>]`. */
+  readonly config: import('zod').ZodType<Config>;
+  caps(config: Config): SinkCaps;
+  open(config: Config, context: ConnectorContext): Promise<Sink>;
+}
+
+/** What the source may know of where it runs; clock, disk and randomness are handed in. */
+export interface ConnectorContext {
+  pipeline: string;
+  name: string;
+  /** Relative paths in a connector's config start here. */
+  baseDirectory: string;
+  clock: import('../../core/base/clock.ts').Clock;
+  random: import('../../core/base/random.ts').Random;
+  disk: import('../../core/base/disk.ts').Disk;
+}
+
+export interface SourceBatch {
+  records: import('../../core/engine/records.ts').NewRecord[];
+  /** Lines or rows that cannot become a record: each becomes a dead letter with these bytes as its value. */
+  rejected: { raw: Uint8Array; code: string; reason: string }[];
+  /** Where to read on after this batch: at most 3,000 ASCII characters. */
+  state: string;
+}
+
+export interface SourceReader {
+  /** The next batch; null when there is nothing now (the runtime asks again after a pause, or ends a finished one). */
+  poll(maxRecords: number, signal: AbortSignal): Promise<SourceBatch | null>;
+  close(): Promise<void>;
+}
+
+export interface SourceConnector<Config = unknown> {
+  readonly type: string;
+  readonly description: string;
+  readonly config: import('zod').ZodType<Config>;
+  /** Resumes at `state` (null: from the beginning). A source fills partition 0 upward of the topic it is given. */
+  open(config: Config, context: ConnectorContext, state: string | null): Promise<SourceReader>;
+}

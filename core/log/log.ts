@@ -1,0 +1,106 @@
+import type { BatchHeader } from './batch.ts';
+
+/*
+ * The seam between the broker and where a partition's batches live (DESIGN 2, LogStore). Offsets are safe integers
+ * inside the broker; they become int64 on the wire and bigint at the Engine.
+ */
+
+/** What one partition log is called on disk and to the world. */
+export interface LogId {
+  topic: string;
+  /** 32 hex digits, no dashes: the topic's UUID. */
+  topicId: string;
+  partition: number;
+}
+
+/** Settings that may change while the log is open. */
+export interface LogConfig {
+  segmentBytes: number;
+  segmentAgeMs: number;
+  /** -1: for ever. */
+  retentionMs: number;
+  /** -1: without bound. */
+  retentionBytes: number;
+}
+
+/** Watches every batch that enters the log, in order: producer state lives on this. All calls are synchronous. */
+export interface LogObserver {
+  /** At open: the newest snapshot that is still valid (or null), then `batch` for everything above it. */
+  restore(snapshot: Uint8Array | null): void;
+  /** A batch is in the log (at open: found by recovery). `header.baseOffset` is final. */
+  batch(header: BatchHeader): void;
+  /** The state after the last batch seen: stored when a segment is rolled and at a clean close. */
+  snapshot(): Uint8Array;
+}
+
+export interface Appended {
+  baseOffset: number;
+  lastOffset: number;
+  /** Milliseconds; the log's clock when it appended. */
+  appendTime: number;
+  /** Resolves when the bytes are durable (at once with fsync off) and the high watermark covers them. Rejects with
+   * kind `unavailable`, code STORAGE_ERROR when the sync failed: whether the bytes are there is then unknown. */
+  durable: Promise<void>;
+}
+
+export interface ReadResult {
+  /** Verbatim batches, first one containing the asked offset, later ones contiguous. Views that must not be changed. */
+  batches: Uint8Array[];
+  sizeBytes: number;
+  /** Offset behind the last batch returned; the asked offset when there is none. */
+  nextOffset: number;
+}
+
+/** One partition's log. Append and the getters are synchronous: the caller's event-loop turn is the lock. */
+export interface PartitionLog {
+  readonly id: LogId;
+  readonly startOffset: number;
+  /** Offset that the next record gets. */
+  readonly endOffset: number;
+  /** End of the last completed sync: nothing at or above it is served to anyone. */
+  readonly highWatermark: number;
+  readonly leaderEpoch: number;
+  readonly sizeBytes: number;
+
+  /**
+   * Takes `bytes` (whole batches one behind the other, CRC already checked by the caller), patches base offset and
+   * leader epoch in place, and writes them. The bytes belong to the log afterwards: `retain = 'copy'` when they are a
+   * small view of a big buffer that would be pinned by the tail cache. Throws kind `unavailable`: code DISK_FULL
+   * (nothing was written; try again later) or STORAGE_ERROR (read-only until restart).
+   */
+  append(bytes: Uint8Array, headers: readonly BatchHeader[], retain?: 'own' | 'copy'): Appended;
+
+  /** Batches from `offset` on, ending at the high watermark; at least the first batch whatever its size.
+   * Throws kind `invalid`, code OFFSET_OUT_OF_RANGE outside [startOffset, highWatermark]. */
+  read(offset: number, maxBytes: number): Promise<ReadResult>;
+
+  /** First offset below the high watermark whose record timestamp is >= `timestamp`; null when there is none. */
+  offsetForTimestamp(timestamp: number): Promise<{ offset: number; timestamp: number } | null>;
+
+  /** KIP-101: end offset of the newest epoch <= `epoch`; null when the log knows no such epoch. */
+  endOffsetForEpoch(epoch: number): { epoch: number; endOffset: number } | null;
+
+  /** Calls back (synchronously, once for each advance) after the high watermark moved. Returns the unsubscribe. */
+  onAdvance(listener: () => void): () => void;
+
+  /** Moves startOffset up; whole segments below it are removed. */
+  deleteBefore(offset: number): Promise<void>;
+
+  /** Removes what time and size allow, never above `floor`. Called by the broker's housekeeping. */
+  enforceRetention(nowMs: number, floor: number): Promise<void>;
+
+  configure(config: LogConfig): void;
+}
+
+export interface LogStore {
+  /** Opens (recovering if need be) or creates the log. */
+  open(id: LogId, config: LogConfig, observer?: LogObserver): Promise<PartitionLog>;
+  /** Every log that the directory holds. */
+  list(): Promise<LogId[]>;
+  /** Closes and deletes one log with its files. */
+  remove(id: LogId): Promise<void>;
+  /** Syncs, writes snapshots and the clean-shutdown marker, closes all files. */
+  close(): Promise<void>;
+  /** Set once a sync has failed: everything is read-only until restart. */
+  readonly failed: Error | null;
+}

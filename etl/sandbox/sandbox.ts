@@ -1,0 +1,136 @@
+import type { Codec } from '../../core/engine/records.ts';
+
+/*
+ * What the runner sees of the sandbox. Raw RecordBatch bytes go in, finished RecordBatches come out; the main thread
+ * never touches a record. A lane is one step chain on one source partition; its tasks run in call order.
+ */
+
+export type Abi = 'millstream-core' | 'millstream-component' | 'redpanda' | 'fluvio';
+
+/** A module that passed inspection. */
+export interface StoredModule {
+  name: string;
+  version: string;
+  /** 64 hex digits, of the bytes as they were given (before our limits are written into them). */
+  sha256: string;
+  abi: Abi;
+  bytes: Uint8Array;
+  /** From module.toml. */
+  description: string | null;
+  /** JSON paths that the module redacts or removes: `on_error = "pass"` would let them through. */
+  redacts: boolean;
+}
+
+export type OnError = 'dead_letter' | 'drop' | 'pass' | 'stop';
+
+export interface ChainStep {
+  name: string;
+  module: StoredModule;
+  /** JSON value handed to millstream_init. */
+  config: unknown;
+  onError: OnError;
+  memoryBytes: number;
+  /** Per record. */
+  timeMs: number;
+  initTimeMs: number;
+  /** The policy turns into `stop` after this many failures in a row; null: never. */
+  maxFailuresInARow: number | null;
+}
+
+export interface ChainOutput {
+  name: string;
+  /** null: the source partition; a number: murmur2 over the key, as Java does, onto that many partitions. */
+  rehashPartitions: number | null;
+  codec: Codec;
+}
+
+export interface ChainSpec {
+  pipeline: string;
+  steps: ChainStep[];
+  /** The first is "default". */
+  outputs: ChainOutput[];
+  source: { topic: string; topicId: string; partition: number };
+}
+
+export interface LaneTask {
+  /** Verbatim batches one behind the other; the buffer is transferred to the worker and comes back as `recycled`. */
+  batches: Uint8Array<ArrayBuffer>;
+  /** Records below this offset (in the first batch) were processed before: skip them. */
+  from: number;
+  /** Return up to this many before / after samples. */
+  samples: number;
+}
+
+export interface StepCounts {
+  /** Records that entered the step. */
+  in: number;
+  /** Of those: with at least one output, with none, passed unchanged after a failure, dead. in = sum of the four. */
+  emitted: number;
+  dropped: number;
+  passed: number;
+  dead: number;
+  /** Records that left. */
+  out: number;
+  nanoseconds: number;
+}
+
+export interface TaskOutput {
+  /** Index into ChainSpec.outputs. */
+  route: number;
+  partition: number;
+  /** One finished RecordBatch v2, base offset 0. */
+  batch: Uint8Array;
+  records: number;
+}
+
+export interface LetterSummary {
+  step: string;
+  offset: number;
+  code: string;
+  reason: string;
+}
+
+/** One record before and after a step (text is UTF-8, cut at 4 KiB). */
+export interface StepSample {
+  step: string;
+  offset: number;
+  before: SampleRecord;
+  /** Empty: dropped, or dead with `error` set. */
+  after: (SampleRecord & { output: string })[];
+  error: { code: string; reason: string } | null;
+}
+
+export interface SampleRecord {
+  key: string | null;
+  value: string | null;
+  headers: Record<string, string | null>;
+}
+
+export interface TaskResult {
+  records: number;
+  outputs: TaskOutput[];
+  /** A finished batch for `<pipeline>.dead`, and its letters in short. */
+  dead: { batch: Uint8Array; letters: LetterSummary[] } | null;
+  /** In step order. */
+  steps: StepCounts[];
+  samples: StepSample[];
+  /** A step's policy says stop: outputs end before `offset`, which is the next to process once it is mended. */
+  stopped: { step: string; offset: number; code: string; reason: string } | null;
+  recycled: ArrayBuffer | null;
+}
+
+export interface Lane {
+  /** Runs behind the lane's earlier tasks; 2-4 may be under way. Rejects only when the sandbox itself is broken or
+   * closed, or with kind `invalid`, code MODULE_INIT_FAILED when a module refuses its config. */
+  run(task: LaneTask): Promise<TaskResult>;
+  /** Runs what is queued, then frees the instances. */
+  close(): Promise<void>;
+}
+
+export interface Sandbox {
+  /** Compiles and initialises the chain once in a throw-away worker: a start function that never returns or a refused
+   * config is an error here (kind `invalid`), before any record is read. */
+  probe(chain: ChainSpec): Promise<void>;
+  openLane(chain: ChainSpec): Lane;
+  close(): Promise<void>;
+}
