@@ -63,11 +63,11 @@ class NodeFile implements DiskFile {
   writeSync(buffers: readonly Uint8Array[], position: number): number {
     const only = buffers[0];
     if (buffers.length === 1 && only) return fs.writeSync(this.handle.fd, only, 0, only.length, position);
-    return fs.writevSync(this.handle.fd, buffers as Uint8Array[], position);
+    return fs.writevSync(this.handle.fd, buffers, position);
   }
 
   async write(buffers: readonly Uint8Array[], position: number): Promise<number> {
-    return (await this.handle.writev(buffers as Uint8Array[], position)).bytesWritten;
+    return (await this.handle.writev(buffers, position)).bytesWritten;
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {
