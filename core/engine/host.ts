@@ -1,0 +1,29 @@
+import type { Appended, PartitionLog } from '../log/log.ts';
+import type { TopicInfo, TopicSpec } from './engine.ts';
+
+/** What the embedded engine needs of the broker in the same process; `Broker` has this shape. */
+export interface EngineHost {
+  ensureTopic(spec: TopicSpec): Promise<TopicInfo>;
+  topicInfo(name: string): TopicInfo | null;
+  /** null when there is no such topic or partition. */
+  partitionLog(topic: string, partition: number): PartitionLog | null;
+  /** Appends one finished batch, synchronously; refusals are MillstreamErrors. */
+  appendBatch(topic: string, partition: number, batch: Uint8Array): Appended;
+  committedOffset(group: string, topic: string, partition: number): CommittedOffset | null;
+  /** Appended in call order; resolves when durable. */
+  commitOffset(group: string, topic: string, partition: number, committed: CommittedOffset): Promise<void>;
+  /** While a group has an embedded member, foreign joins and commits to it are refused; `members` is what tools show. */
+  setEmbeddedMembers(group: string, members: EmbeddedMember[]): void;
+  /** Calls back when topics or partitions were added or removed. Returns the unsubscribe. */
+  onTopicsChanged(listener: () => void): () => void;
+}
+
+export interface CommittedOffset {
+  offset: number;
+  metadata: string;
+}
+
+export interface EmbeddedMember {
+  memberId: string;
+  partitions: { topic: string; partition: number }[];
+}

@@ -1,0 +1,215 @@
+import { type Clock, sleep } from '../../core/base/clock.ts';
+import { asMillstreamError } from '../../core/base/errors.ts';
+import type { Append, Chunk, Lease } from '../../core/engine/engine.ts';
+import { readBatchHeader } from '../../core/engine/records.ts';
+import type { Lane, TaskResult } from '../sandbox/sandbox.ts';
+
+/** One lease's worth of work: read -> task -> commit, several under way, commits in order. */
+
+/** Bytes of batches in one task (DESIGN 3). */
+const TASK_BYTES = 1024 * 1024;
+/** Tasks between read and durable commit: the sandbox keeps 2-4 busy, the rest wait for their sync. */
+const WINDOW = 8;
+/** Tasks handed to the lane and not back yet. What arrives meanwhile gathers in the log and makes the next task bigger. */
+const IN_LANE = 3;
+const BACK_OFF_MS = { from: 100, to: 5000 };
+
+export interface LaneRunnerOptions {
+  lease: Lease;
+  lane: Lane;
+  clock: Clock;
+  /** Merge limit of a task, in records. */
+  taskRecords: number;
+  samples(): number;
+  /** Where the result's outputs and dead letters go. */
+  appends(result: TaskResult): Append[];
+  /** After the commit of a task is durable. */
+  committed(result: TaskResult): void;
+  /** Something outside refuses for now; null: it works again. */
+  degraded(reason: string | null): void;
+}
+
+export type LaneEnd = { how: 'drained' | 'fenced' } | { how: 'stopped'; reason: string };
+
+export class LaneRunner {
+  /** First offset that is not committed. */
+  next: bigint;
+  private readonly options: LaneRunnerOptions;
+  private readonly draining = new AbortController();
+
+  constructor(options: LaneRunnerOptions) {
+    this.options = options;
+    this.next = options.lease.start;
+  }
+
+  /** Runs until drained, fenced or stopped. A storage that refuses is waited out, from the last committed position. */
+  async run(): Promise<LaneEnd> {
+    let backOffMs = BACK_OFF_MS.from;
+    for (;;) {
+      const before = this.next;
+      let failure: unknown = null;
+      try {
+        await this.pass();
+      } catch (thrown) {
+        failure = thrown;
+      }
+      const end = this.endAfter(failure);
+      if (end) return end;
+      this.options.degraded(asMillstreamError(failure).message);
+      backOffMs = this.next > before ? BACK_OFF_MS.from : Math.min(backOffMs * 2, BACK_OFF_MS.to);
+      await sleep(this.options.clock, backOffMs, AbortSignal.any([this.draining.signal, this.options.lease.signal]));
+    }
+  }
+
+  /** No new reads; what is under way is finished and committed. */
+  drain(): void {
+    this.draining.abort();
+  }
+
+  private endAfter(failure: unknown): LaneEnd | null {
+    if (failure instanceof StoppedByPolicy) return { how: 'stopped', reason: failure.message };
+    const error = failure === null ? null : asMillstreamError(failure);
+    if (this.options.lease.signal.aborted || error?.code === 'FENCED') return { how: 'fenced' };
+    if (this.draining.signal.aborted || error?.kind === 'closed') return { how: 'drained' };
+    return error?.kind === 'unavailable' ? null : { how: 'stopped', reason: error?.message ?? 'the read ended' };
+  }
+
+  /** Reads and runs until there is a reason to end; throws the first failure after everything has settled. */
+  private async pass(): Promise<void> {
+    const { lease, lane } = this.options;
+    const window = new Window();
+    let order: Promise<void> = Promise.resolve();
+    let from = this.next;
+    try {
+      while (!this.draining.signal.aborted && !lease.signal.aborted) {
+        await window.room();
+        const chunk = await this.readUnless(from, window.broken);
+        if (!chunk || chunk.batches.length === 0) continue;
+        const { batches, next } = gather(chunk, this.options.taskRecords);
+        const task = lane.run({ batches, from: Number(from), samples: this.options.samples() });
+        window.enterLane(task);
+        order = order.then(async () => {
+          const result = await task;
+          window.track(this.commit(result, next));
+          if (result.stopped) throw new StoppedByPolicy(result.stopped.step, result.stopped.reason);
+        });
+        window.track(order);
+        from = next;
+      }
+    } finally {
+      await window.settled();
+    }
+    await window.room();
+  }
+
+  /** The read, or null as soon as the runner drains or something under way has failed. */
+  private async readUnless(from: bigint, broken: Promise<null>): Promise<Chunk | null> {
+    const { signal } = this.draining;
+    let stop = (): void => {};
+    const drained = new Promise<null>(resolve => {
+      stop = () => resolve(null);
+      signal.addEventListener('abort', stop, { once: true });
+    });
+    try {
+      return await Promise.race([this.options.lease.read(from, TASK_BYTES), drained, broken]);
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
+  }
+
+  private async commit(result: TaskResult, next: bigint): Promise<void> {
+    const upTo = result.stopped ? BigInt(result.stopped.offset) : next;
+    await this.options.lease.commit({ next: upTo, append: this.options.appends(result) });
+    this.next = upTo;
+    this.options.committed(result);
+    this.options.degraded(null);
+  }
+}
+
+class StoppedByPolicy extends Error {
+  constructor(step: string, reason: string) {
+    super(`step ${step} stopped the pipeline: ${reason}`);
+  }
+}
+
+/** Keeps the number of unfinished tasks and commits bounded and remembers the first failure. */
+class Window {
+  /** Resolves (with null) at the first failure. */
+  readonly broken: Promise<null>;
+  private inLane = 0;
+  private readonly open = new Set<Promise<void>>();
+  private failed = false;
+  private failure: unknown = null;
+  private wake = (): void => {};
+  private signalBroken = (): void => {};
+
+  constructor() {
+    this.broken = new Promise(resolve => {
+      this.signalBroken = () => resolve(null);
+    });
+  }
+
+  enterLane(task: Promise<TaskResult>): void {
+    this.inLane++;
+    const left = (): void => {
+      this.inLane--;
+      this.wake();
+    };
+    void task.then(left, left);
+  }
+
+  track(work: Promise<void>): void {
+    const done = work
+      .catch((error: unknown) => this.fail(error))
+      .then(() => {
+        this.open.delete(done);
+        this.wake();
+      });
+    this.open.add(done);
+  }
+
+  /** Resolves when another task may start; throws the first failure. */
+  async room(): Promise<void> {
+    while (!this.failed && (this.inLane >= IN_LANE || this.open.size >= 2 * WINDOW)) {
+      await new Promise<void>(resolve => {
+        this.wake = resolve;
+      });
+    }
+    if (this.failed) throw this.failure;
+  }
+
+  async settled(): Promise<void> {
+    while (this.open.size > 0) await Promise.all(this.open);
+  }
+
+  private fail(error: unknown): void {
+    if (this.failed) return;
+    this.failed = true;
+    this.failure = error;
+    this.signalBroken();
+  }
+}
+
+/** Copies whole batches into one transferable buffer, until the record limit; the log's bytes are not ours to give. */
+function gather(chunk: Chunk, maxRecords: number): { batches: Uint8Array<ArrayBuffer>; next: bigint } {
+  let records = 0;
+  let size = 0;
+  let taken = 0;
+  let next = chunk.next;
+  for (const batch of chunk.batches) {
+    if (records >= maxRecords) {
+      next = BigInt(readBatchHeader(batch).baseOffset);
+      break;
+    }
+    records += readBatchHeader(batch).recordCount;
+    size += batch.length;
+    taken++;
+  }
+  const batches = new Uint8Array(new ArrayBuffer(size));
+  let at = 0;
+  for (const batch of chunk.batches.slice(0, taken)) {
+    batches.set(batch, at);
+    at += batch.length;
+  }
+  return { batches, next };
+}

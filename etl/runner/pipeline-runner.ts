@@ -1,0 +1,167 @@
+import type { Clock } from '../../core/base/clock.ts';
+import type { Logger } from '../../core/base/logger.ts';
+import type { Metrics } from '../../core/base/metrics.ts';
+import type { Append, Engine, Lease, Membership } from '../../core/engine/engine.ts';
+import type { PipelinePlan } from '../definition/plan.ts';
+import type { ChainSpec, ChainStep, Sandbox, TaskResult } from '../sandbox/sandbox.ts';
+import { PipelineCounts } from './counts.ts';
+import { LaneRunner } from './lane-runner.ts';
+import { Tap } from './tap.ts';
+
+export interface PipelineRunnerOptions {
+  plan: PipelinePlan;
+  /** plan.steps with their modules looked up. */
+  steps: ChainStep[];
+  engine: Engine;
+  sandbox: Sandbox;
+  clock: Clock;
+  logger: Logger;
+  metrics: Metrics;
+  /** Merge limit of a task. */
+  taskRecords: number;
+}
+
+export type RunnerState = 'starting' | 'running' | 'degraded' | 'stopped';
+
+interface Running {
+  lane: LaneRunner;
+  lease: Lease;
+  done: Promise<void>;
+  degraded: string | null;
+}
+
+/** Runs the steps of one pipeline: a lane for each source partition that this process holds. */
+export class PipelineRunner {
+  readonly counts: PipelineCounts;
+  readonly tap: Tap;
+  private readonly options: PipelineRunnerOptions;
+  private readonly logger: Logger;
+  private readonly running = new Map<Lease, Running>();
+  private readonly partitions = new Map<string, number>();
+  private membership: Membership | null = null;
+  private stopped: string | null = null;
+
+  constructor(options: PipelineRunnerOptions) {
+    const { plan, metrics, clock, logger } = options;
+    this.options = options;
+    this.logger = logger.with({ pipeline: plan.name });
+    this.tap = new Tap(clock);
+    const names = plan.outputs.map(output => output.name);
+    this.counts = new PipelineCounts(
+      plan.name,
+      plan.steps.map(step => step.name),
+      names,
+      metrics,
+    );
+  }
+
+  /** Makes the topics, tries the modules, joins the group. Kind `invalid` when a module refuses its config. */
+  async start(): Promise<void> {
+    const { plan, engine, sandbox } = this.options;
+    const source = await engine.ensureTopic({ name: plan.source.topic });
+    for (const output of plan.outputs) {
+      const wanted = output.partitions ?? source.partitions;
+      const configs = output.retentionMs === null ? {} : { 'retention.ms': String(output.retentionMs) };
+      const info = await engine.ensureTopic({ name: output.topic, partitions: wanted, configs });
+      this.partitions.set(output.topic, info.partitions);
+    }
+    const dead = await engine.ensureTopic({ name: plan.deadLetterTopic, partitions: source.partitions });
+    this.partitions.set(dead.name, dead.partitions);
+    await sandbox.probe(this.chain({ topic: source.name, topicId: source.topicId, partition: 0 }));
+    this.membership = await engine.join(
+      `millstream.${plan.name}`,
+      [source.name],
+      { assigned: lease => this.assigned(lease), revoked: lease => this.revoked(lease) },
+      { start: plan.source.start },
+    );
+  }
+
+  /** Drains: no new reads, what is under way is committed. */
+  async stop(): Promise<void> {
+    await this.membership?.leave();
+    this.membership = null;
+  }
+
+  status(): { state: RunnerState; reason: string | null; lag: number } {
+    const lanes = [...this.running.values()];
+    const lag = lanes.reduce((sum, { lane, lease }) => sum + Number(lease.lag(lane.next)), 0);
+    if (this.stopped) return { state: 'stopped', reason: this.stopped, lag };
+    const degraded = lanes.find(lane => lane.degraded !== null)?.degraded ?? null;
+    if (degraded) return { state: 'degraded', reason: degraded, lag };
+    return { state: this.membership ? 'running' : 'starting', reason: null, lag };
+  }
+
+  private chain(source: ChainSpec['source']): ChainSpec {
+    const { plan, steps } = this.options;
+    const outputs = plan.outputs.map(output => ({
+      name: output.name,
+      rehashPartitions: output.partitionBy === 'key' ? (this.partitions.get(output.topic) ?? 1) : null,
+      codec: output.codec,
+    }));
+    return { pipeline: plan.name, steps, outputs, source };
+  }
+
+  private async assigned(lease: Lease): Promise<void> {
+    const { sandbox, clock, taskRecords, plan } = this.options;
+    const { topic, topicId, partition } = lease;
+    const lane = sandbox.openLane(this.chain({ topic, topicId, partition }));
+    const names = plan.outputs.map(output => output.name);
+    const runner = new LaneRunner({
+      lease,
+      lane,
+      clock,
+      taskRecords,
+      samples: () => this.tap.wanted(),
+      appends: result => this.appends(result, partition),
+      committed: result => {
+        this.counts.add(result, names, { topic, partition, at: clock.now() });
+        for (const sample of result.samples) {
+          this.tap.publish({ ...sample, pipeline: plan.name, topic, partition, at: clock.now() });
+        }
+      },
+      degraded: reason => {
+        if (reason && running.degraded === null) this.logger.warn(`cannot commit now: ${reason}`, { topic, partition });
+        running.degraded = reason;
+      },
+    });
+    const running: Running = { lane: runner, lease, degraded: null, done: Promise.resolve() };
+    running.done = this.finish(runner, lane.close.bind(lane), topic, partition);
+    this.running.set(lease, running);
+  }
+
+  private async finish(
+    runner: LaneRunner,
+    closeLane: () => Promise<void>,
+    topic: string,
+    partition: number,
+  ): Promise<void> {
+    const end = await runner.run();
+    if (end.how === 'stopped') {
+      this.stopped = end.reason;
+      this.logger.error(`stopped: ${end.reason}`, { topic, partition, next: String(runner.next) });
+    }
+    await closeLane();
+  }
+
+  private async revoked(lease: Lease): Promise<void> {
+    const running = this.running.get(lease);
+    if (!running) return;
+    running.lane.drain();
+    await running.done;
+    this.running.delete(lease);
+  }
+
+  private appends(result: TaskResult, partition: number): Append[] {
+    const { plan } = this.options;
+    const appends: Append[] = [];
+    for (const output of result.outputs) {
+      const topic = plan.outputs[output.route]?.topic;
+      if (topic) appends.push({ topic, partition: output.partition, batch: output.batch });
+    }
+    if (result.dead) {
+      const count = this.partitions.get(plan.deadLetterTopic) ?? 1;
+      appends.push({ topic: plan.deadLetterTopic, partition: partition % count, batch: result.dead.batch });
+    }
+    return appends;
+  }
+}
