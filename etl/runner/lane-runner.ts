@@ -159,13 +159,12 @@ class Window {
   }
 
   track(work: Promise<void>): void {
-    const done = work
-      .catch((error: unknown) => this.fail(error))
-      .then(() => {
-        this.open.delete(done);
-        this.wake();
-      });
+    const done = this.watch(work);
     this.open.add(done);
+    void done.then(() => {
+      this.open.delete(done);
+      this.wake();
+    });
   }
 
   /** Resolves when another task may start; throws the first failure. */
@@ -182,11 +181,15 @@ class Window {
     while (this.open.size > 0) await Promise.all(this.open);
   }
 
-  private fail(error: unknown): void {
-    if (this.failed) return;
-    this.failed = true;
-    this.failure = error;
-    this.signalBroken();
+  private async watch(work: Promise<void>): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      if (this.failed) return;
+      this.failed = true;
+      this.failure = error;
+      this.signalBroken();
+    }
   }
 }
 

@@ -61,7 +61,8 @@ export class PipelineRunner {
     const source = await engine.ensureTopic({ name: plan.source.topic });
     for (const output of plan.outputs) {
       const wanted = output.partitions ?? source.partitions;
-      const configs = output.retentionMs === null ? {} : { 'retention.ms': String(output.retentionMs) };
+      const configs: Record<string, string> =
+        output.retentionMs === null ? {} : { 'retention.ms': String(output.retentionMs) };
       const info = await engine.ensureTopic({ name: output.topic, partitions: wanted, configs });
       this.partitions.set(output.topic, info.partitions);
     }
