@@ -1,0 +1,226 @@
+import { type AST, ParseError, parseTOML } from 'toml-eslint-parser';
+import type { Diagnostic } from './diagnostic.ts';
+
+/*
+ * TOML 1.0 with the position of every key and value. Plain values come out: strings, numbers, booleans, arrays and
+ * objects; integers beyond 2^53 are bigint; dates and times are their text as RFC 3339 writes it (nothing in our
+ * files takes a date, and a text survives the way into a module's JSON).
+ */
+
+export type TomlValue = string | number | bigint | boolean | TomlValue[] | TomlTable;
+export interface TomlTable {
+  [key: string]: TomlValue;
+}
+
+export type Path = readonly (string | number)[];
+
+/** From `column` up to (not including) `endColumn`, counted from 1; `endColumn` lies in the first line. */
+export interface Span {
+  line: number;
+  column: number;
+  endColumn: number;
+}
+
+export interface TomlDocument {
+  file: string;
+  text: string;
+  value: TomlTable;
+  /** Where the key stands; for a table the last name of its header; for an array element the element. The nearest
+   * ancestor's key when the path is not in the file. */
+  keyAt(path: Path): Span;
+  /** Where the value stands; a table with a header of its own gives the header's name. */
+  valueAt(path: Path): Span;
+  /** Does this key stand in the file? */
+  has(path: Path): boolean;
+}
+
+/** `sinks.lake.file`, `step[0].name`; names that are not bare keys are quoted. */
+export function dotted(path: Path): string {
+  let text = '';
+  for (const part of path) {
+    if (typeof part === 'number') text += `[${part}]`;
+    else text += (text ? '.' : '') + (/^[A-Za-z0-9_-]+$/.test(part) ? part : JSON.stringify(part));
+  }
+  return text;
+}
+
+export function valueIn(value: unknown, path: Path): unknown {
+  let at = value;
+  for (const part of path) {
+    if (typeof at !== 'object' || at === null || !Object.hasOwn(at, part)) return undefined;
+    at = (at as Record<string | number, unknown>)[part];
+  }
+  return at;
+}
+
+/** Parses; on a syntax error the document is null and the one diagnostic says where. Never throws. */
+export function parseToml(text: string, file: string): { document: TomlDocument | null; diagnostics: Diagnostic[] } {
+  try {
+    const program = parseTOML(text, { tomlVersion: '1.0' });
+    return { document: new Builder(text, file).build(program), diagnostics: [] };
+  } catch (error) {
+    if (!(error instanceof ParseError)) throw error;
+    return { document: null, diagnostics: [syntaxError(error, text, file)] };
+  }
+}
+
+function syntaxError(error: ParseError, text: string, file: string): Diagnostic {
+  const line = text.split(/\r?\n/)[error.lineNumber - 1] ?? '';
+  const word = /^[A-Za-z0-9_-]+/.exec(line.slice(error.column))?.[0] ?? '';
+  const duplicate = error.message.startsWith('Defining a key multiple times');
+  return {
+    file,
+    line: error.lineNumber,
+    column: error.column + 1,
+    endColumn: error.column + 1 + Math.max(1, word.length),
+    severity: 'error',
+    message: duplicate
+      ? `\`${word}\` is defined a second time`
+      : `not valid TOML: ${error.message.charAt(0).toLowerCase()}${error.message.slice(1)}`,
+    ...(duplicate ? { help: 'a key, a table header or the path of a dotted key may be defined only once' } : {}),
+  };
+}
+
+interface Places {
+  key: Span;
+  value: Span;
+}
+
+class Builder implements TomlDocument {
+  readonly value: TomlTable = {};
+  private readonly places = new Map<string, Places>();
+  readonly text: string;
+  readonly file: string;
+
+  constructor(text: string, file: string) {
+    this.text = text;
+    this.file = file;
+  }
+
+  build(program: AST.TOMLProgram): TomlDocument {
+    for (const node of program.body[0].body) {
+      if (node.type === 'TOMLKeyValue') this.keyValue(this.value, [], node);
+      else this.table(node);
+    }
+    return this;
+  }
+
+  has(path: Path): boolean {
+    return path.length === 0 || this.places.has(idOf(path));
+  }
+
+  keyAt(path: Path): Span {
+    return this.nearest(path)?.key ?? { line: 1, column: 1, endColumn: 2 };
+  }
+
+  valueAt(path: Path): Span {
+    return this.nearest(path)?.value ?? { line: 1, column: 1, endColumn: 2 };
+  }
+
+  private nearest(path: Path): Places | undefined {
+    for (let length = path.length; length > 0; length--) {
+      const found = this.places.get(idOf(path.slice(0, length)));
+      if (found) return found;
+    }
+    return undefined;
+  }
+
+  private table(node: AST.TOMLTable): void {
+    // `resolvedKey` carries the element index of every array of tables on the way.
+    let at: TomlTable | TomlValue[] = this.value;
+    let name = 0;
+    const path: (string | number)[] = [];
+    node.resolvedKey.forEach((part, i) => {
+      path.push(part);
+      if (typeof part === 'string') {
+        const key = node.key.keys[name++];
+        if (key) this.note(path, spanOf(key), spanOf(key));
+      } else if (!this.places.has(idOf(path))) {
+        const key = node.key.keys[name - 1];
+        if (key) this.note(path, spanOf(key), spanOf(key));
+      }
+      at = descend(at, part, typeof node.resolvedKey[i + 1] === 'number');
+    });
+    for (const each of node.body) this.keyValue(at, path, each);
+  }
+
+  private keyValue(table: TomlTable, base: Path, node: AST.TOMLKeyValue): void {
+    let at: TomlTable = table;
+    const path = [...base];
+    const keys = node.key.keys;
+    keys.forEach((key, i) => {
+      const name = key.type === 'TOMLBare' ? key.name : key.value;
+      path.push(name);
+      if (i < keys.length - 1) {
+        this.note(path, spanOf(key), spanOf(key));
+        at = descend(at, name, false) as TomlTable;
+      } else {
+        this.places.set(idOf(path), { key: spanOf(key), value: spanOf(node.value) });
+        define(at, name, this.content(node.value, path));
+      }
+    });
+  }
+
+  private content(node: AST.TOMLContentNode, path: Path): TomlValue {
+    if (node.type === 'TOMLArray') {
+      return node.elements.map((element, i) => {
+        const elementPath = [...path, i];
+        this.places.set(idOf(elementPath), { key: spanOf(element), value: spanOf(element) });
+        return this.content(element, elementPath);
+      });
+    }
+    if (node.type === 'TOMLInlineTable') {
+      const table: TomlTable = {};
+      for (const each of node.body) this.keyValue(table, path, each);
+      return table;
+    }
+    switch (node.kind) {
+      case 'integer':
+        return Number.isSafeInteger(Number(node.bigint)) ? Number(node.bigint) : node.bigint;
+      case 'string':
+      case 'float':
+      case 'boolean':
+        return node.value;
+      case 'offset-date-time':
+      case 'local-date-time':
+      case 'local-date':
+      case 'local-time':
+        return node.datetime.replace(/^(\S{10})[ t]/, '$1T').replace(/z$/, 'Z');
+    }
+  }
+
+  /** The first mention of a table is where it is. */
+  private note(path: Path, key: Span, value: Span): void {
+    const id = idOf(path);
+    if (!this.places.has(id)) this.places.set(id, { key, value });
+  }
+}
+
+/** A key named `__proto__` must become a key, not a prototype. */
+function define(table: TomlTable, name: string, value: TomlValue): void {
+  Object.defineProperty(table, name, { value, enumerable: true, configurable: true, writable: true });
+}
+
+function descend(at: TomlTable | TomlValue[], part: string | number, toArray: boolean): TomlTable | TomlValue[] {
+  if (typeof part === 'number') {
+    const array = at as TomlValue[];
+    array[part] ??= {};
+    return array[part] as TomlTable;
+  }
+  const table = at as TomlTable;
+  if (!Object.hasOwn(table, part)) define(table, part, toArray ? [] : {});
+  return table[part] as TomlTable | TomlValue[];
+}
+
+function spanOf(node: { loc: AST.HasLocs['loc'] }): Span {
+  const { start, end } = node.loc;
+  return {
+    line: start.line,
+    column: start.column + 1,
+    endColumn: end.line === start.line ? end.column + 1 : Number.MAX_SAFE_INTEGER,
+  };
+}
+
+function idOf(path: Path): string {
+  return path.map(part => (typeof part === 'number' ? `#${part}` : `.${part.length}:${part}`)).join('');
+}
