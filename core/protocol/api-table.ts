@@ -1,0 +1,90 @@
+import * as metadata from './messages/metadata.ts';
+import * as produceFetch from './messages/produce-fetch.ts';
+import type { Decoded, Input, Schema } from './schema.ts';
+
+/** One request type of the protocol with what our broker serves of it. */
+export interface Api {
+  readonly key: number;
+  readonly request: Schema;
+  readonly response: Schema;
+  /** Versions that our broker answers; null: declared for the client, not served. */
+  readonly served: readonly [min: number, max: number] | null;
+  /** What ApiVersions says instead of the served minimum. */
+  readonly reportedMin?: number;
+}
+
+export const APIS = {
+  Produce: {
+    key: 0,
+    request: produceFetch.ProduceRequest,
+    response: produceFetch.ProduceResponse,
+    served: [3, 11],
+    // librdkafka takes a minimum above 0 as a broker without message format v1 (Kafka 4 reports 0 too).
+    reportedMin: 0,
+  },
+  Fetch: { key: 1, request: produceFetch.FetchRequest, response: produceFetch.FetchResponse, served: [4, 12] },
+  ListOffsets: {
+    key: 2,
+    request: produceFetch.ListOffsetsRequest,
+    response: produceFetch.ListOffsetsResponse,
+    served: [1, 7],
+  },
+  Metadata: { key: 3, request: metadata.MetadataRequest, response: metadata.MetadataResponse, served: [0, 13] },
+  FindCoordinator: {
+    key: 10,
+    request: metadata.FindCoordinatorRequest,
+    response: metadata.FindCoordinatorResponse,
+    served: [0, 6],
+  },
+  ApiVersions: {
+    key: 18,
+    request: metadata.ApiVersionsRequest,
+    response: metadata.ApiVersionsResponse,
+    served: [0, 4],
+  },
+  OffsetForLeaderEpoch: {
+    key: 23,
+    request: produceFetch.OffsetForLeaderEpochRequest,
+    response: produceFetch.OffsetForLeaderEpochResponse,
+    served: [2, 4],
+  },
+  DescribeCluster: {
+    key: 60,
+    request: metadata.DescribeClusterRequest,
+    response: metadata.DescribeClusterResponse,
+    served: [0, 1],
+  },
+} as const satisfies Record<string, Api>;
+
+export type ApiName = keyof typeof APIS;
+export type ApiKey = (typeof APIS)[ApiName]['key'];
+type ApiWithKey<K extends ApiKey> = Extract<(typeof APIS)[ApiName], { readonly key: K }>;
+
+/** The numbers by name: `case ApiKey.Produce:` narrows a request's body. */
+export const ApiKey = Object.fromEntries(Object.entries(APIS).map(([name, api]) => [name, api.key])) as {
+  readonly [N in ApiName]: (typeof APIS)[N]['key'];
+};
+
+export type RequestBody<K extends ApiKey> = Decoded<ApiWithKey<K>['request']>;
+export type RequestInput<K extends ApiKey> = Input<ApiWithKey<K>['request']>;
+export type ResponseBody<K extends ApiKey> = Decoded<ApiWithKey<K>['response']>;
+export type ResponseInput<K extends ApiKey> = Input<ApiWithKey<K>['response']>;
+
+const BY_KEY: ReadonlyMap<number, { name: ApiName; api: Api }> = new Map(
+  Object.entries(APIS).map(([name, api]) => [api.key, { name: name as ApiName, api }]),
+);
+
+/** The declared API with this key, or null. */
+export function apiOf(apiKey: number): Api | null {
+  return BY_KEY.get(apiKey)?.api ?? null;
+}
+
+/** Kafka's name for the key, for messages and metrics; null for one we do not know. */
+export function apiNameOf(apiKey: number): ApiName | null {
+  return BY_KEY.get(apiKey)?.name ?? null;
+}
+
+export function isServed(apiKey: number, apiVersion: number): boolean {
+  const served = apiOf(apiKey)?.served;
+  return !!served && apiVersion >= served[0] && apiVersion <= served[1];
+}
