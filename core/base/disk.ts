@@ -9,6 +9,8 @@
 export interface Disk {
   /** `create` makes the file if it is missing (an existing one is kept); `readwrite` and `read` need it to exist. */
   open(path: string, mode: 'read' | 'readwrite' | 'create'): Promise<DiskFile>;
+  /** As open: for the log, whose appends are synchronous and need the next segment's file now. */
+  openSync(path: string, mode: 'read' | 'readwrite' | 'create'): DiskFile;
   makeDirectory(path: string): Promise<void>;
   /** Names in the folder, unsorted; an empty list when the folder does not exist. */
   list(path: string): Promise<string[]>;
@@ -36,6 +38,8 @@ export interface DiskFile {
   read(target: Uint8Array, position: number): Promise<number>;
   readSync(target: Uint8Array, position: number): number;
   truncate(length: number): Promise<void>;
+  /** As truncate: takes back a write that did not fit before the next one comes. */
+  truncateSync(length: number): void;
   datasync(): Promise<void>;
   close(): Promise<void>;
 }

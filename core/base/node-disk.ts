@@ -1,5 +1,6 @@
 import fs from 'node:fs';
-import { type FileHandle, open as openFile } from 'node:fs/promises';
+import { open as openFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import type { Disk, DiskFile } from './disk.ts';
 
 const FLAGS = {
@@ -11,7 +12,10 @@ const FLAGS = {
 /** The real disk, through Node's fs. */
 export const nodeDisk: Disk = {
   async open(path, mode) {
-    return new NodeFile(path, await openFile(path, FLAGS[mode], 0o644));
+    return new NodeFile(path, await promises.open(path, FLAGS[mode], 0o644));
+  },
+  openSync(path, mode) {
+    return new NodeFile(path, fs.openSync(path, FLAGS[mode], 0o644));
   },
   async makeDirectory(path) {
     await fs.promises.mkdir(path, { recursive: true });
@@ -47,43 +51,62 @@ export const nodeDisk: Disk = {
   },
 };
 
+/* Plain descriptors instead of FileHandles: those can only be opened asynchronously. */
+const promises = {
+  open: promisify(fs.open),
+  fstat: promisify(fs.fstat),
+  ftruncate: promisify(fs.ftruncate),
+  fdatasync: promisify(fs.fdatasync),
+  close: promisify(fs.close),
+};
+
 class NodeFile implements DiskFile {
   readonly path: string;
-  private readonly handle: FileHandle;
+  private readonly fd: number;
 
-  constructor(path: string, handle: FileHandle) {
+  constructor(path: string, fd: number) {
     this.path = path;
-    this.handle = handle;
+    this.fd = fd;
   }
 
   async size(): Promise<number> {
-    return (await this.handle.stat()).size;
+    return (await promises.fstat(this.fd)).size;
   }
 
   writeSync(buffers: readonly Uint8Array[], position: number): number {
     const only = buffers[0];
-    if (buffers.length === 1 && only) return fs.writeSync(this.handle.fd, only, 0, only.length, position);
-    return fs.writevSync(this.handle.fd, buffers, position);
+    if (buffers.length === 1 && only) return fs.writeSync(this.fd, only, 0, only.length, position);
+    return fs.writevSync(this.fd, buffers, position);
   }
 
-  async write(buffers: readonly Uint8Array[], position: number): Promise<number> {
-    return (await this.handle.writev(buffers, position)).bytesWritten;
+  write(buffers: readonly Uint8Array[], position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      fs.writev(this.fd, buffers, position, (error, written) => (error ? reject(error) : resolve(written)));
+    });
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {
     let done = 0;
     while (done < target.length) {
-      const { bytesRead } = await this.handle.read(target, done, target.length - done, position + done);
-      if (bytesRead === 0) break;
-      done += bytesRead;
+      const read = await this.readOnce(target, done, position + done);
+      if (read === 0) break;
+      done += read;
     }
     return done;
+  }
+
+  private readOnce(target: Uint8Array, at: number, position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      fs.read(this.fd, target, at, target.length - at, position, (error, read) =>
+        error ? reject(error) : resolve(read),
+      );
+    });
   }
 
   readSync(target: Uint8Array, position: number): number {
     let done = 0;
     while (done < target.length) {
-      const read = fs.readSync(this.handle.fd, target, done, target.length - done, position + done);
+      const read = fs.readSync(this.fd, target, done, target.length - done, position + done);
       if (read === 0) break;
       done += read;
     }
@@ -91,14 +114,18 @@ class NodeFile implements DiskFile {
   }
 
   truncate(length: number): Promise<void> {
-    return this.handle.truncate(length);
+    return promises.ftruncate(this.fd, length);
+  }
+
+  truncateSync(length: number): void {
+    fs.ftruncateSync(this.fd, length);
   }
 
   datasync(): Promise<void> {
-    return this.handle.datasync();
+    return promises.fdatasync(this.fd);
   }
 
   close(): Promise<void> {
-    return this.handle.close();
+    return promises.close(this.fd);
   }
 }
