@@ -1,5 +1,9 @@
+import * as admin from './messages/admin.ts';
+import * as groups from './messages/groups.ts';
 import * as metadata from './messages/metadata.ts';
+import * as offsets from './messages/offsets.ts';
 import * as produceFetch from './messages/produce-fetch.ts';
+import * as transactions from './messages/transactions.ts';
 import type { Decoded, Input, Schema } from './schema.ts';
 
 /** One request type of the protocol with what our broker serves of it. */
@@ -30,17 +34,49 @@ export const APIS = {
     served: [1, 7],
   },
   Metadata: { key: 3, request: metadata.MetadataRequest, response: metadata.MetadataResponse, served: [0, 13] },
+  OffsetCommit: {
+    key: 8,
+    request: offsets.OffsetCommitRequest,
+    response: offsets.OffsetCommitResponse,
+    served: [2, 9],
+  },
+  OffsetFetch: { key: 9, request: offsets.OffsetFetchRequest, response: offsets.OffsetFetchResponse, served: [1, 9] },
   FindCoordinator: {
     key: 10,
     request: metadata.FindCoordinatorRequest,
     response: metadata.FindCoordinatorResponse,
     served: [0, 6],
   },
+  JoinGroup: { key: 11, request: groups.JoinGroupRequest, response: groups.JoinGroupResponse, served: [0, 9] },
+  Heartbeat: { key: 12, request: groups.HeartbeatRequest, response: groups.HeartbeatResponse, served: [0, 4] },
+  LeaveGroup: { key: 13, request: groups.LeaveGroupRequest, response: groups.LeaveGroupResponse, served: [0, 5] },
+  SyncGroup: { key: 14, request: groups.SyncGroupRequest, response: groups.SyncGroupResponse, served: [0, 5] },
+  DescribeGroups: {
+    key: 15,
+    request: groups.DescribeGroupsRequest,
+    response: groups.DescribeGroupsResponse,
+    served: [0, 5],
+  },
+  ListGroups: { key: 16, request: groups.ListGroupsRequest, response: groups.ListGroupsResponse, served: [0, 5] },
   ApiVersions: {
     key: 18,
     request: metadata.ApiVersionsRequest,
     response: metadata.ApiVersionsResponse,
     served: [0, 4],
+  },
+  CreateTopics: { key: 19, request: admin.CreateTopicsRequest, response: admin.CreateTopicsResponse, served: [2, 7] },
+  DeleteTopics: { key: 20, request: admin.DeleteTopicsRequest, response: admin.DeleteTopicsResponse, served: [1, 6] },
+  DeleteRecords: {
+    key: 21,
+    request: admin.DeleteRecordsRequest,
+    response: admin.DeleteRecordsResponse,
+    served: [0, 2],
+  },
+  InitProducerId: {
+    key: 22,
+    request: transactions.InitProducerIdRequest,
+    response: transactions.InitProducerIdResponse,
+    served: [0, 5],
   },
   OffsetForLeaderEpoch: {
     key: 23,
@@ -48,6 +84,38 @@ export const APIS = {
     response: produceFetch.OffsetForLeaderEpochResponse,
     served: [2, 4],
   },
+  AddPartitionsToTxn: {
+    key: 24,
+    request: transactions.AddPartitionsToTxnRequest,
+    response: transactions.AddPartitionsToTxnResponse,
+    served: null,
+  },
+  AddOffsetsToTxn: {
+    key: 25,
+    request: transactions.AddOffsetsToTxnRequest,
+    response: transactions.AddOffsetsToTxnResponse,
+    served: null,
+  },
+  EndTxn: { key: 26, request: transactions.EndTxnRequest, response: transactions.EndTxnResponse, served: null },
+  TxnOffsetCommit: {
+    key: 28,
+    request: transactions.TxnOffsetCommitRequest,
+    response: transactions.TxnOffsetCommitResponse,
+    served: null,
+  },
+  DescribeConfigs: {
+    key: 32,
+    request: admin.DescribeConfigsRequest,
+    response: admin.DescribeConfigsResponse,
+    served: [1, 4],
+  },
+  CreatePartitions: {
+    key: 37,
+    request: admin.CreatePartitionsRequest,
+    response: admin.CreatePartitionsResponse,
+    served: [0, 3],
+  },
+  DeleteGroups: { key: 42, request: groups.DeleteGroupsRequest, response: groups.DeleteGroupsResponse, served: [0, 2] },
   DescribeCluster: {
     key: 60,
     request: metadata.DescribeClusterRequest,
