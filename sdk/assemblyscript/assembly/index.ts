@@ -1,0 +1,18 @@
+/*
+ * What a module's author imports:
+ *
+ *   import { Record, Output, json } from "millstream/assembly";
+ *   export function transform(r: Record, out: Output): void { out.emit(r); }
+ *   export function configure(config: Json): string | null { return null; }   // optional; a reason refuses the config
+ *   export const tombstones = true;                                            // optional: null values come here too
+ */
+import * as json from './json-functions';
+import * as scan from './scan';
+export { allocateLasting } from './arena';
+export { Bytes } from './bytes';
+export { DEBUG, ERROR, INFO, WARN, log } from './host';
+export { Json } from './json';
+export { Output } from './output';
+export { Segment } from './path';
+export { Record } from './record';
+export { json, scan };

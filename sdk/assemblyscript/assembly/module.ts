@@ -1,0 +1,87 @@
+import { allocateLasting, keep, release } from './arena';
+import { failAt, hostProgress, setCurrent } from './host';
+import { Json } from './json';
+import { Output } from './output';
+import { Record } from './record';
+
+/*
+ * What the generated entry file drives. Input frame, little endian: u8 version, u8 flags, u16 header length, u32 count,
+ * i64 base offset, i64 base timestamp, u32 partition; then per record u32 body length, u32 offset delta, i64 timestamp,
+ * body. `transform` runs once for each; `release` gives back what it allocated.
+ */
+const RECORD_BYTES: usize = 16;
+
+export const record = new Record();
+export const output = new Output();
+
+let inputPtr: usize = 0;
+let inputCapacity: usize = 0;
+let at: usize = 0;
+let index: i32 = -1;
+let count: i32 = 0;
+let baseOffset: i64 = 0;
+
+/** The input buffer: one, kept between calls, replaced by one of at least twice its size. */
+export function allocate(length: usize): usize {
+  if (length > inputCapacity) {
+    inputCapacity = max(length, inputCapacity * 2);
+    inputPtr = allocateLasting(inputCapacity);
+  }
+  return inputPtr;
+}
+
+/** Reads init's JSON and returns `config`; what is allocated from here on stays. */
+export function readInit(ptr: usize, length: usize): Json {
+  // The input buffer is used again, the configuration lasts.
+  const copy = allocateLasting(length);
+  memory.copy(copy, ptr, length);
+  const init = Json.parse(copy, copy + length);
+  if (init === null) return new Json(0, 0);
+  const names: string[] = [];
+  const outputs = init.get('outputs');
+  for (let i = 0, n = outputs.length; i < n; i++) names.push(outputs.at(i).text());
+  if (names.length > 0) output.setNames(names);
+  return init.get('config');
+}
+
+/** Ends the configuration; 0 = ready. */
+export function ready(reason: string | null): i32 {
+  keep();
+  if (reason === null) return 0;
+  failAt(-1, 'INVALID_CONFIG', reason);
+  return 1;
+}
+
+export function open(ptr: usize, length: usize): void {
+  count = load<i32>(ptr, 4);
+  baseOffset = load<i64>(ptr, 8);
+  record.partition = load<i32>(ptr, 24);
+  at = ptr + load<u16>(ptr, 2);
+  index = -1;
+  output.open(length + (length >>> 2) + 1024);
+}
+
+/** Ends the record before and stands on the next one; false: there is none. */
+// @ts-ignore: decorator
+@inline
+export function next(): bool {
+  if (index >= 0) {
+    if (record.failed) output.voidRecord();
+    release();
+  }
+  if (++index >= count) return false;
+  hostProgress(index);
+  setCurrent(index);
+  output.openRecord();
+  const body = at + RECORD_BYTES;
+  const end = body + load<u32>(at);
+  record.openAt(index, baseOffset + load<u32>(at, 4), load<i64>(at, 8));
+  record.open(body, end);
+  at = end;
+  return true;
+}
+
+export function close(): i64 {
+  setCurrent(-1);
+  return output.close();
+}
