@@ -153,7 +153,10 @@ function describe(value: unknown): string {
 
 function explain(issue: Issue, value: unknown): { message: string; help?: string | undefined } {
   // A message of our own in the schema is better than any that can be made here.
-  if (!/^(Invalid |Too (small|big))/.test(issue.message)) return { message: issue.message };
+  if (!/^(Invalid |Too (small|big))/.test(issue.message)) {
+    const hint: unknown = issue.code === 'custom' ? issue.params?.['help'] : undefined;
+    return { message: issue.message, help: typeof hint === 'string' ? hint : undefined };
+  }
   switch (issue.code) {
     case 'invalid_type': {
       if (issue.expected === 'int' || (issue.expected === 'number' && typeof value === 'bigint')) {

@@ -54,6 +54,8 @@ export interface OutputPlan {
   codec: Codec;
   retentionMs: number | null;
   maxBacklogBytes: number;
+  /** What happens above that; left out: pause. */
+  onBacklog?: 'pause' | 'detach_sink';
 }
 
 export interface SinkPlan {

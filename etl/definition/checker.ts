@@ -1,0 +1,63 @@
+import type { z } from 'zod';
+import type { Diagnostic } from '../../core/config/diagnostic.ts';
+import { diagnosticAt } from '../../core/config/diagnostic-at.ts';
+import type { Interpolated } from '../../core/config/interpolate.ts';
+import { dotted, type Path, type TomlDocument } from '../../core/config/toml.ts';
+import { check } from '../../core/config/zod-diagnostics.ts';
+import { explainUnknownKey } from './explain-keys.ts';
+import type { FoundModule, ModuleCatalog } from './module-ref.ts';
+import { type ConnectorSchemas, opaque } from './schema.ts';
+
+interface Types {
+  sinkTypes: ConnectorSchemas;
+  sourceTypes: ConnectorSchemas;
+  modules: ModuleCatalog;
+}
+
+/** Gathers the findings of one file's second pass: rules, connector tables, module configs. */
+export class Checker {
+  readonly diagnostics: Diagnostic[] = [];
+  readonly document: TomlDocument;
+  readonly types: Types;
+  private readonly interpolated: Interpolated;
+
+  constructor(document: TomlDocument, interpolated: Interpolated, types: Types) {
+    this.document = document;
+    this.interpolated = interpolated;
+    this.types = types;
+  }
+
+  error(path: Path, message: string, help?: string, where: 'key' | 'value' = 'value'): void {
+    this.diagnostics.push(diagnosticAt(this.document, path, where, { message, help }));
+  }
+
+  warning(path: Path, message: string, help?: string, where: 'key' | 'value' = 'value'): void {
+    this.diagnostics.push(diagnosticAt(this.document, path, where, { severity: 'warning', message, help }));
+  }
+
+  /** Checks the table at `path`; gives its value with defaults, or as it stands when it hangs on unset variables. */
+  table(schema: z.ZodType, value: unknown, path: Path): unknown {
+    const { data, diagnostics } = check(schema, value, {
+      document: this.document,
+      base: path,
+      touched: this.interpolated.touched,
+      unresolved: this.interpolated.unresolved,
+      explainUnknown: unknown =>
+        explainUnknownKey(unknown, this.document, {
+          sinks: opaque(this.types.sinkTypes),
+          sources: opaque(this.types.sourceTypes),
+        }),
+    });
+    this.diagnostics.push(...diagnostics);
+    return data ?? value;
+  }
+
+  /** Does the value hang on a variable that is not set? */
+  isUnresolved(path: Path): boolean {
+    return this.interpolated.unresolved.has(dotted(path));
+  }
+
+  findModule(name: string, version: string | null, sha256: string | null): FoundModule | null {
+    return this.types.modules.find(name, version, sha256);
+  }
+}
