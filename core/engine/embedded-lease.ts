@@ -86,6 +86,11 @@ export class EmbeddedLease implements Lease {
     return lag > 0n ? lag : 0n;
   }
 
+  bounds(): { from: bigint; to: bigint } {
+    const { log } = this.options;
+    return { from: BigInt(log.startOffset), to: BigInt(log.highWatermark) };
+  }
+
   commit(commit: Commit): Promise<{ ranges: OffsetRange[] }> {
     try {
       this.check(commit);

@@ -106,6 +106,8 @@ export interface Lease {
   read(from: bigint, maxBytes: number): Promise<Chunk>;
   /** How many records lie between `from` and the end that can be read now. */
   lag(from: bigint): bigint;
+  /** The offsets that can be read now: the first, and where reading ends. Sinks name the lost range by it. */
+  bounds(): { from: bigint; to: bigint };
   /** Position, state and appended batches together; resolves when durable. Calls may overlap and take effect in call
    * order. Kind `conflict`, code FENCED once the lease is over; `unavailable` when storage refuses (retry it). */
   commit(commit: Commit): Promise<{ ranges: OffsetRange[] }>;

@@ -1,0 +1,66 @@
+import type { TapEvent } from '../../etl/runner/tap.ts';
+import type { SampleRecord } from '../../etl/sandbox/sandbox.ts';
+import { type Command, EXIT, text, wholeNumber } from './command.ts';
+import { ask } from './http-client.ts';
+import { serverOf, SERVER_OPTION } from './target.ts';
+
+export const tap: Command = {
+  usage: 'tap PIPELINE[.STEP] [--limit N] [--json]',
+  summary: 'show records before and after each step of a running pipeline',
+  words: [1, 1],
+  options: {
+    ...SERVER_OPTION,
+    limit: { type: 'string', short: 'n', help: 'end after this many samples (default: until interrupted)' },
+    json: { type: 'boolean', help: 'one JSON object a line' },
+  },
+  async run([target = ''], values, io) {
+    const dot = target.indexOf('.');
+    const pipeline = dot === -1 ? target : target.slice(0, dot);
+    const step = dot === -1 ? '' : `?step=${encodeURIComponent(target.slice(dot + 1))}`;
+    const limit = wholeNumber(values, 'limit', 1, 1_000_000) ?? Number.POSITIVE_INFINITY;
+    const base = await serverOf(text(values, 'server'), text(values, 'config'), io);
+    const response = await ask(base, `/api/v1/pipelines/${encodeURIComponent(pipeline)}/tap${step}`, {
+      signal: io.signal,
+    });
+    if (values['json'] !== true) io.err(`tapping ${target} at ${base}: samples appear as records flow; ctrl-c ends\n`);
+    let seen = 0;
+    try {
+      for await (const event of eventsOf(response)) {
+        io.out(values['json'] === true ? `${JSON.stringify(event)}\n` : eventText(event));
+        if (++seen >= limit) break;
+      }
+    } catch (error) {
+      if (!io.signal.aborted) throw error;
+    }
+    return EXIT.ok;
+  },
+};
+
+async function* eventsOf(response: Response): AsyncGenerator<TapEvent> {
+  let rest = '';
+  for await (const part of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+    const blocks = (rest + part).split('\n\n');
+    rest = blocks.pop() ?? '';
+    for (const block of blocks) if (block.startsWith('data: ')) yield JSON.parse(block.slice(6)) as TapEvent;
+  }
+}
+
+/** One sample as text: where, then before and after, one line each. */
+export function eventText(event: TapEvent): string {
+  const lines = [
+    `${event.topic}/${event.partition}@${event.offset}  ${event.step}`,
+    `  before  ${recordLine(event.before)}`,
+  ];
+  if (event.error) lines.push(`  failed  ${event.error.code}: ${event.error.reason}`);
+  else if (event.after.length === 0) lines.push('  after   (dropped)');
+  for (const record of event.after) {
+    const route = record.output === 'default' ? '' : ` -> ${record.output}`;
+    lines.push(`  after   ${recordLine(record)}${route}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+export function recordLine(record: SampleRecord): string {
+  const headers = Object.entries(record.headers).map(([name, value]) => `${name}=${value}`);
+  return `${record.value ?? 'null'}${headers.length > 0 ? `  [${headers.join(', ')}]` : ''}`;
+}

@@ -1,0 +1,40 @@
+import type { LastDeadLetter, StepStatus } from '../etl/runner/counts.ts';
+import type { TapEvent } from '../etl/runner/tap.ts';
+
+/** What `GET /api/v1/pipelines` says of one pipeline. Counts are of this process's life and add up:
+ * `in` of a step = emitted + dropped + passed + dead. */
+export interface PipelineStatus {
+  name: string;
+  state: 'starting' | 'running' | 'degraded' | 'stopped' | 'failed';
+  /** Why it is not running, in one sentence. */
+  reason: string | null;
+  source: {
+    topic: string;
+    /** The connector that fills the topic; null: producers do. */
+    connector: { type: string; state: string; reason: string | null; read: number; rejected: number } | null;
+  };
+  /** Records taken from the source topic, and how many wait there. */
+  records: number;
+  lag: number;
+  steps: (StepStatus & { module: string; version: string; sha256: string })[];
+  outputs: { name: string; topic: string; records: number }[];
+  sinks: SinkStatusLine[];
+  deadLetters: { topic: string; records: number; last: LastDeadLetter | null; drain: SinkStatusLine | null };
+  /** The newest sample of each step, and the newest failure. */
+  samples: TapEvent[];
+  lastFailure: TapEvent | null;
+}
+
+export interface SinkStatusLine {
+  name: string;
+  type: string;
+  from: string;
+  state: string;
+  reason: string | null;
+  in: number;
+  written: number;
+  filtered: number;
+  rejected: number;
+  retries: number;
+  lag: number;
+}

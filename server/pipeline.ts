@@ -1,0 +1,180 @@
+import type { Clock } from '../core/base/clock.ts';
+import type { Disk } from '../core/base/disk.ts';
+import { MillstreamError } from '../core/base/errors.ts';
+import type { Logger } from '../core/base/logger.ts';
+import type { Metrics } from '../core/base/metrics.ts';
+import type { Random } from '../core/base/random.ts';
+import type { Engine } from '../core/engine/engine.ts';
+import type { ConnectorContext, SinkConnector, SourceConnector } from '../connectors/runtime/contract.ts';
+import { startDeadLetterDrain } from '../connectors/runtime/dead-letter-drain.ts';
+import { type RunningSink, startSink } from '../connectors/runtime/sink-runtime.ts';
+import { type RunningSource, startSource } from '../connectors/runtime/source-runtime.ts';
+import type { PipelinePlan, SinkPlan } from '../etl/definition/plan.ts';
+import { PipelineRunner } from '../etl/runner/pipeline-runner.ts';
+import type { Tap } from '../etl/runner/tap.ts';
+import type { ChainStep, Sandbox } from '../etl/sandbox/sandbox.ts';
+import type { PipelineStatus, SinkStatusLine } from './pipeline-status.ts';
+
+export interface PipelineParts {
+  plan: PipelinePlan;
+  /** The plan's steps with their modules. */
+  steps: ChainStep[];
+  engine: Engine;
+  sandbox: Sandbox;
+  sinkTypes: Map<string, SinkConnector>;
+  sourceTypes: Map<string, SourceConnector>;
+  taskRecords: number;
+  /** Relative paths in connector tables start here. */
+  baseDirectory: string;
+  clock: Clock;
+  random: Random;
+  disk: Disk;
+  logger: Logger;
+  metrics: Metrics;
+}
+
+/** One declared pipeline at work: source -> steps -> sinks, and the drain of its dead letters. */
+export class Pipeline {
+  readonly name: string;
+  readonly plan: PipelinePlan;
+  private readonly parts: PipelineParts;
+  private readonly runner: PipelineRunner | null;
+  private readonly sinks: { plan: SinkPlan; running: RunningSink }[] = [];
+  private source: RunningSource | null = null;
+  private drain: RunningSink | null = null;
+  private failed: string | null = null;
+
+  constructor(parts: PipelineParts) {
+    const { plan } = parts;
+    this.name = plan.name;
+    this.plan = plan;
+    this.parts = parts;
+    this.runner = plan.steps.length > 0 ? new PipelineRunner(parts) : null;
+  }
+
+  get tap(): Tap | null {
+    return this.runner?.tap ?? null;
+  }
+
+  /** Sinks before the source, so that nothing waits. A pipeline that cannot start says why and hinders no other. */
+  async start(): Promise<void> {
+    const { plan, engine, logger } = this.parts;
+    try {
+      if (this.runner) await this.runner.start();
+      else {
+        const source = await engine.ensureTopic({ name: plan.source.topic });
+        await engine.ensureTopic({ name: plan.deadLetterTopic, partitions: source.partitions });
+      }
+      for (const sink of plan.sinks) this.sinks.push({ plan: sink, running: this.startSink(sink) });
+      if (plan.deadLetter) this.drain = this.startDrain(plan.deadLetter);
+      if (plan.source.connector) this.source = this.startSource(plan.source.connector);
+    } catch (error) {
+      this.failed = error instanceof MillstreamError ? error.message : String(error);
+      logger.error('the pipeline does not start', { pipeline: this.name, error });
+    }
+  }
+
+  /** In the direction of the flow: what was read is written, and what was written is committed. */
+  async stop(): Promise<void> {
+    await this.source?.stop();
+    await this.runner?.stop();
+    await Promise.all(this.sinks.map(({ running }) => running.stop()));
+    await this.drain?.stop();
+  }
+
+  status(): PipelineStatus {
+    const { plan, steps } = this.parts;
+    const sinks = this.sinks.map(({ plan: sink, running }) =>
+      sinkLine(sink.name, sink.connector.type, sink.from, running),
+    );
+    const source = this.source?.status();
+    const run = this.runner?.status() ?? { state: 'running', reason: null, lag: 0 };
+    const counts = this.runner?.counts;
+    const rejected = sinks.reduce((sum, sink) => sum + sink.rejected, 0) + (source?.counts.rejected ?? 0);
+    return {
+      name: plan.name,
+      state: this.failed ? 'failed' : run.state,
+      reason: this.failed ?? run.reason,
+      source: {
+        topic: plan.source.topic,
+        connector: source
+          ? {
+              type: plan.source.connector?.type ?? '',
+              state: source.state,
+              reason: source.reason,
+              read: source.counts.read,
+              rejected: source.counts.rejected,
+            }
+          : null,
+      },
+      records: counts?.in ?? sinks[0]?.in ?? 0,
+      lag: run.lag,
+      steps: (counts?.steps ?? []).map((step, i) => ({
+        ...step,
+        module: steps[i]?.module.name ?? '',
+        version: steps[i]?.module.version ?? '',
+        sha256: steps[i]?.module.sha256 ?? '',
+      })),
+      outputs:
+        plan.steps.length === 0
+          ? []
+          : plan.outputs.map(({ name, topic }) => ({ name, topic, records: counts?.outputs[name] ?? 0 })),
+      sinks,
+      deadLetters: {
+        topic: plan.deadLetterTopic,
+        records: (counts?.dead ?? 0) + rejected,
+        last: counts?.lastDeadLetter ?? null,
+        drain: this.drain
+          ? sinkLine('dead letters', plan.deadLetter?.type ?? '', plan.deadLetterTopic, this.drain)
+          : null,
+      },
+      samples: plan.steps.flatMap(step => this.tap?.latest.get(step.name) ?? []),
+      lastFailure: this.tap?.lastFailure ?? null,
+    };
+  }
+
+  private startSink(plan: SinkPlan): RunningSink {
+    return startSink({
+      ...this.common(plan.name),
+      plan: { ...plan, pipeline: this.name, deadLetterTopic: this.plan.deadLetterTopic },
+      connector: typed(this.parts.sinkTypes, plan.connector.type),
+      config: plan.connector.config,
+    });
+  }
+
+  private startDrain(plan: NonNullable<PipelinePlan['deadLetter']>): RunningSink {
+    return startDeadLetterDrain({
+      ...this.common('dead_letter'),
+      pipeline: this.name,
+      topic: this.plan.deadLetterTopic,
+      connector: typed(this.parts.sinkTypes, plan.type),
+      config: plan.config,
+    });
+  }
+
+  private startSource(plan: NonNullable<PipelinePlan['source']['connector']>): RunningSource {
+    return startSource({
+      ...this.common('source'),
+      plan: { pipeline: this.name, topic: this.plan.source.topic, deadLetterTopic: this.plan.deadLetterTopic },
+      connector: typed(this.parts.sourceTypes, plan.type),
+      config: plan.config,
+    });
+  }
+
+  private common(name: string) {
+    const { engine, clock, random, disk, logger, metrics, baseDirectory } = this.parts;
+    const context: ConnectorContext = { pipeline: this.name, name, baseDirectory, clock, random, disk };
+    return { engine, clock, random, logger, metrics, context };
+  }
+}
+
+function typed<C>(types: Map<string, C>, type: string): C {
+  const connector = types.get(type);
+  if (!connector) throw new MillstreamError('invalid', 'UNKNOWN_CONNECTOR', `there is no connector \`${type}\``);
+  return connector;
+}
+
+function sinkLine(name: string, type: string, from: string, running: RunningSink): SinkStatusLine {
+  const { state, reason, counts, lag } = running.status();
+  return { name, type, from, state, reason, ...counts, lag };
+}
