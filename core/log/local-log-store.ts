@@ -1,0 +1,265 @@
+import type { Clock, Timer } from '../base/clock.ts';
+import type { Disk } from '../base/disk.ts';
+import { MillstreamError } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Metrics } from '../base/metrics.ts';
+import type { Random } from '../base/random.ts';
+import { OffsetCheckpoint, replaceFile } from './checkpoints.ts';
+import { LeaderEpochs } from './leader-epochs.ts';
+import type { LogConfig, LogId, LogObserver, LogStore, PartitionLog } from './log.ts';
+import type { LogContext } from './log-context.ts';
+import { logClosed } from './log-errors.ts';
+import {
+  DELETED_SUFFIX,
+  EPOCHS_FILE,
+  logDirectoryName,
+  METADATA_FILE,
+  parseLogDirectoryName,
+  parseMetadata,
+  readWhole,
+  writeMetadata,
+} from './log-files.ts';
+import { LocalPartitionLog } from './partition-log.ts';
+import { recoverLog, restoreObserver } from './recovery.ts';
+import { SyncDomain } from './sync-domain.ts';
+import { TailCache } from './tail-cache.ts';
+
+export interface LocalLogStoreOptions {
+  /** Holds one folder for each log; made if it is missing. */
+  directory: string;
+  disk: Disk;
+  clock: Clock;
+  logger: Logger;
+  random?: Random;
+  metrics?: Metrics;
+  /** True: an append is durable, and readable, once it is synced. False: at once, as in Kafka. */
+  fsync: boolean;
+  /** With fsync off: how often what was written is synced in the background. */
+  flushIntervalMs: number;
+  /** Memory for the newest batches of all logs. */
+  cacheBytes: number;
+  /** Greatest step of zeros written ahead of a segment's end, at most 16 MiB. 0 for none. Default 1 MiB. */
+  preallocateBytes?: number;
+  /** Files synced at a time. Default 16. */
+  parallelSyncs?: number;
+  /** Bytes of all logs together that recovery may have to check after a crash. Default 128 MiB. */
+  recoveryBytes?: number;
+}
+
+const CLEAN_MARKER = '.kafka_cleanshutdown';
+const ZERO_BYTES = 1024 * 1024;
+const MAX_PREALLOCATE_BYTES = 16 * 1024 * 1024;
+
+/** Opens (or makes) a directory of logs in Kafka's layout. */
+export async function openLocalLogStore(options: LocalLogStoreOptions): Promise<LogStore> {
+  const { disk, directory } = options;
+  await disk.makeDirectory(directory);
+  const store = new LocalLogStore(options);
+  await store.start();
+  return store;
+}
+
+class LocalLogStore implements LogStore {
+  private readonly options: LocalLogStoreOptions;
+  private readonly context: LogContext;
+  private readonly logs = new Map<string, LocalPartitionLog>();
+  private readonly opening = new Map<string, Promise<LocalPartitionLog>>();
+  private readonly recoveryBytes: number;
+  private wasClean = false;
+  private sinceCheckpoint = 0;
+  private checkpointing: Promise<void> | null = null;
+  private flushTimer: Timer | null = null;
+  private closed = false;
+
+  constructor(options: LocalLogStoreOptions) {
+    this.options = options;
+    const { disk, clock, logger, directory } = options;
+    const sync = new SyncDomain(disk, options.parallelSyncs ?? 16, error => {
+      logger.error('A sync failed: the logs are read-only until a restart.', { directory, error });
+    });
+    let zeros: Uint8Array | null = null;
+    this.recoveryBytes = options.recoveryBytes ?? 128 * 1024 * 1024;
+    this.context = {
+      disk,
+      clock,
+      logger,
+      sync,
+      cache: new TailCache(options.cacheBytes),
+      recoveryPoints: new OffsetCheckpoint(disk, sync, directory, 'recovery-point-offset-checkpoint'),
+      startOffsets: new OffsetCheckpoint(disk, sync, directory, 'log-start-offset-checkpoint'),
+      fsync: options.fsync,
+      // Without syncs nobody waits for the blocks: zeros would only be written twice.
+      preallocateBytes: options.fsync ? Math.min(options.preallocateBytes ?? ZERO_BYTES, MAX_PREALLOCATE_BYTES) : 0,
+      zeros: length => (zeros ??= new Uint8Array(ZERO_BYTES)).subarray(0, length),
+      wrote: bytes => {
+        this.sinceCheckpoint += bytes;
+        if (this.sinceCheckpoint > this.recoveryBytes && !this.checkpointing) this.startCheckpoint();
+      },
+    };
+  }
+
+  get failed(): Error | null {
+    return this.context.sync.failed;
+  }
+
+  async start(): Promise<void> {
+    const { disk, sync, recoveryPoints, startOffsets } = this.context;
+    const { directory } = this.options;
+    const marker = `${directory}/${CLEAN_MARKER}`;
+    this.wasClean = await disk.exists(marker);
+    // Gone for good before the first append: whatever ends this process without close() leaves no marker.
+    await disk.remove(marker);
+    for (const name of await disk.list(directory)) {
+      if (name.endsWith(DELETED_SUFFIX)) await disk.removeDirectory(`${directory}/${name}`);
+    }
+    await sync.syncDirectory(directory);
+    await recoveryPoints.load();
+    await startOffsets.load();
+    if (!this.options.fsync) this.scheduleFlush();
+  }
+
+  async open(id: LogId, config: LogConfig, observer?: LogObserver): Promise<PartitionLog> {
+    this.mustBeOpen();
+    const name = logDirectoryName(id);
+    if (this.logs.has(name) || this.opening.has(name)) {
+      throw new MillstreamError('conflict', 'LOG_OPEN', `the log ${name} is open already`);
+    }
+    const opened = this.openLog(name, id, config, observer ?? null);
+    this.opening.set(name, opened);
+    try {
+      const log = await opened;
+      this.logs.set(name, log);
+      return log;
+    } finally {
+      this.opening.delete(name);
+    }
+  }
+
+  async list(): Promise<LogId[]> {
+    const { directory, disk } = this.options;
+    const found: LogId[] = [];
+    for (const name of await disk.list(directory)) {
+      const parsed = name.endsWith(DELETED_SUFFIX) ? null : parseLogDirectoryName(name);
+      const metadata = parsed && (await readWhole(disk, `${directory}/${name}/${METADATA_FILE}`));
+      const topicId = metadata && parseMetadata(metadata.toString());
+      if (parsed && topicId) found.push({ ...parsed, topicId });
+    }
+    return found;
+  }
+
+  async remove(id: LogId): Promise<void> {
+    this.mustBeOpen();
+    const { disk, sync, recoveryPoints, startOffsets } = this.context;
+    const { directory } = this.options;
+    const name = logDirectoryName(id);
+    await this.logs.get(name)?.close(false);
+    this.logs.delete(name);
+    if (!(await disk.exists(`${directory}/${name}`))) return;
+    const doomed = `${directory}/${name}.${id.topicId}${DELETED_SUFFIX}`;
+    await disk.rename(`${directory}/${name}`, doomed);
+    await sync.syncDirectory(directory);
+    recoveryPoints.delete(name);
+    startOffsets.delete(name);
+    await disk.removeDirectory(doomed);
+    await startOffsets.save();
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    this.flushTimer?.cancel();
+    await Promise.allSettled(this.opening.values());
+    await this.checkpointing;
+    const { disk, sync, recoveryPoints, startOffsets } = this.context;
+    const { directory } = this.options;
+    const results = await Promise.allSettled([...this.logs.values()].map(log => log.close(true)));
+    const trouble = results.find(result => result.status === 'rejected');
+    if (sync.failed || trouble) {
+      if (trouble) throw trouble.reason;
+      return;
+    }
+    await recoveryPoints.save();
+    await startOffsets.save();
+    await replaceFile(disk, sync, directory, CLEAN_MARKER, Buffer.from('{"version":0,"brokerEpoch":-1}'));
+    await sync.syncDirectory(directory);
+  }
+
+  private async openLog(
+    name: string,
+    id: LogId,
+    config: LogConfig,
+    observer: LogObserver | null,
+  ): Promise<LocalPartitionLog> {
+    const { disk, recoveryPoints, startOffsets } = this.context;
+    const directory = `${this.options.directory}/${name}`;
+    const metadata = await readWhole(disk, `${directory}/${METADATA_FILE}`);
+    const topicId = metadata && parseMetadata(metadata.toString());
+    if (topicId && topicId !== id.topicId) {
+      throw new MillstreamError('conflict', 'TOPIC_ID_MISMATCH', `the log ${name} belongs to topic id ${topicId}`, {
+        help: 'the topic was made anew: remove the old log first',
+      });
+    }
+    if (!topicId) await this.create(directory, id);
+    const recovered = await recoverLog(this.context, directory, {
+      clean: this.wasClean || !topicId,
+      recoveryPoint: recoveryPoints.get(name) ?? 0,
+      startOffset: startOffsets.get(name) ?? 0,
+    });
+    const epochs = await this.openEpochs(directory, recovered.active.endOffset, recovered.clean);
+    if (observer) await restoreObserver(this.context, directory, recovered.segments, observer);
+    return new LocalPartitionLog(this.context, directory, id, config, observer, recovered, epochs);
+  }
+
+  /** The folder's name is durable once open() has resolved; partition.metadata says that it was finished. */
+  private async create(directory: string, id: LogId): Promise<void> {
+    const { disk, sync } = this.context;
+    await disk.makeDirectory(directory);
+    await replaceFile(disk, sync, directory, METADATA_FILE, Buffer.from(writeMetadata(id.topicId)));
+    await sync.syncDirectory(this.options.directory);
+  }
+
+  private async openEpochs(directory: string, endOffset: number, clean: boolean): Promise<LeaderEpochs> {
+    const { disk, sync } = this.context;
+    const text = await readWhole(disk, `${directory}/${EPOCHS_FILE}`);
+    const stored = text && LeaderEpochs.parse(text.toString());
+    const epochs = stored ?? new LeaderEpochs();
+    if (stored && clean) return stored;
+    epochs.truncateEnd(endOffset);
+    epochs.assign(epochs.latest + 1, clean ? 0 : endOffset);
+    await replaceFile(disk, sync, directory, EPOCHS_FILE, Buffer.from(epochs.toText()));
+    await sync.syncDirectory(directory);
+    return epochs;
+  }
+
+  /** Moves recovery points up until recovery would have half of what it may look at, biggest logs first. */
+  private startCheckpoint(): void {
+    this.checkpointing = this.checkpoint()
+      .catch((error: unknown) => {
+        if (!this.failed) this.options.logger.warn('A checkpoint of the logs failed.', { error });
+      })
+      .finally(() => (this.checkpointing = null));
+  }
+
+  private async checkpoint(): Promise<void> {
+    const logs = [...this.logs.values()].toSorted((a, b) => b.uncheckedBytes - a.uncheckedBytes);
+    let left = logs.reduce((sum, log) => sum + log.uncheckedBytes, 0);
+    for (const log of logs) {
+      if (left <= this.recoveryBytes / 2) break;
+      left -= log.uncheckedBytes;
+      await log.checkpoint();
+    }
+    await this.context.recoveryPoints.save();
+    this.sinceCheckpoint = [...this.logs.values()].reduce((sum, log) => sum + log.uncheckedBytes, 0);
+  }
+
+  private scheduleFlush(): void {
+    this.flushTimer = this.options.clock.setTimer(this.options.flushIntervalMs, () => {
+      for (const log of this.logs.values()) if (log.isDirty) void this.context.sync.requestSync(log);
+      if (!this.failed && !this.closed) this.scheduleFlush();
+    });
+  }
+
+  private mustBeOpen(): void {
+    if (this.closed) throw logClosed(this.options.directory);
+  }
+}
