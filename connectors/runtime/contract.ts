@@ -107,12 +107,23 @@ export interface ConnectorContext {
 export interface SourceBatch {
   records: import('../../core/engine/records.ts').NewRecord[];
   /** Lines or rows that cannot become a record: each becomes a dead letter with these bytes as its value. */
-  rejected: { raw: Uint8Array; code: string; reason: string }[];
+  rejected: SourceReject[];
   /** Where to read on after this batch: at most 3,000 ASCII characters. */
   state: string;
 }
 
+export interface SourceReject {
+  raw: Uint8Array;
+  /** Where it lies in the outside system, a number that no other reject of this source has (a file's line): the dead
+   * letter's offset. */
+  at: number;
+  code: string;
+  reason: string;
+}
+
 export interface SourceReader {
+  /** True once `poll` has returned null for good: all of a finite source was read. */
+  readonly finished: boolean;
   /** The next batch; null when there is nothing now (the runtime asks again after a pause, or ends a finished one). */
   poll(maxRecords: number, signal: AbortSignal): Promise<SourceBatch | null>;
   close(): Promise<void>;

@@ -1,0 +1,163 @@
+import { z } from 'zod';
+import { duration, size } from '../../core/base/units.ts';
+import type {
+  ConnectorContext,
+  PartitionWriter,
+  Reject,
+  RowBatch,
+  Sink,
+  SinkCaps,
+  SinkConnector,
+  WriteResult,
+} from '../runtime/contract.ts';
+import { SinkError } from '../runtime/sink-error.ts';
+import { LineFile } from './line-file.ts';
+import { lineOf } from './line-format.ts';
+import { PathTemplate, PLACEHOLDERS, unknownPlaceholder } from './path-template.ts';
+
+const config = z.strictObject({
+  path: z
+    .string()
+    .min(1)
+    .refine(template => unknownPlaceholder(template) === null, {
+      error: issue =>
+        `{${unknownPlaceholder(String(issue.input))}} is no placeholder; there are ${PLACEHOLDERS.map(name => `{${name}}`).join(' ')}`,
+    })
+    .describe('The file, relative to the project; {yyyy} {MM} {dd} {HH} come from the record timestamp (UTC)'),
+  envelope: z
+    .boolean()
+    .default(false)
+    .describe('Write topic, partition, offset, timestamp, key and headers beside the value'),
+  rotate: z
+    .strictObject({
+      bytes: size({ min: 1 }).optional().describe('Rename the file once it is this long'),
+      age: duration({ min: 1 }).optional().describe('Rename the file this long after it was opened'),
+    })
+    .optional()
+    .describe('events.ndjson becomes events.000001.ndjson, and a new events.ndjson is begun'),
+});
+
+export type FileSinkConfig = z.output<typeof config>;
+
+/** Files that stay open though nothing is being written to them. */
+const MOST_OPEN = 64;
+
+/** `[sinks.NAME.file]`: newline-delimited JSON. A line is acknowledged once it is on disk. */
+export function fileSink(): SinkConnector<FileSinkConfig> {
+  // Two sinks on one path would write over each other.
+  const owners = new Map<string, string>();
+  return {
+    type: 'file',
+    description: 'Newline-delimited JSON files on this machine, with rotation',
+    config,
+    caps: (): SinkCaps => ({
+      guarantee: 'at-least-once',
+      // One batch at a time keeps each partition's lines in order, also after a failure.
+      maxInFlight: 1,
+      maxRows: 10_000,
+      maxBytes: 16 * 1024 * 1024,
+    }),
+    open: async (options, context) => new FileSink(options, context, owners),
+  };
+}
+
+class FileSink implements Sink {
+  private readonly config: FileSinkConfig;
+  private readonly context: ConnectorContext;
+  private readonly owners: Map<string, string>;
+  private readonly owner: string;
+  private readonly template: PathTemplate;
+  /** In order of use, the longest unused first. */
+  private readonly files = new Map<string, LineFile>();
+
+  constructor(options: FileSinkConfig, context: ConnectorContext, owners: Map<string, string>) {
+    this.config = options;
+    this.context = context;
+    this.owners = owners;
+    this.owner = `${context.pipeline}/${context.name}`;
+    this.template = new PathTemplate(options.path, context.baseDirectory);
+  }
+
+  async acquire(): Promise<PartitionWriter> {
+    return { write: batch => this.write(batch), close: async () => {} };
+  }
+
+  async close(): Promise<void> {
+    for (const file of this.files.values()) await file.close();
+    for (const [path, owner] of this.owners) if (owner === this.owner) this.owners.delete(path);
+    this.files.clear();
+  }
+
+  private async write({ rows }: RowBatch): Promise<WriteResult> {
+    const lines = new Map<string, string[]>();
+    const rejected: Reject[] = [];
+    const format = this.config.envelope ? 'envelope' : 'value';
+    rows.forEach(({ topic, partition, record }, row) => {
+      const path = this.template.of({ topic, partition, timestamp: record.timestamp });
+      if (path === null) {
+        rejected.push({
+          row,
+          code: 'BAD_TIMESTAMP',
+          reason: `the timestamp ${record.timestamp} is no date for a path`,
+        });
+        return;
+      }
+      const line = lineOf(topic, partition, record, format);
+      const of = lines.get(path);
+      if (of) of.push(line);
+      else lines.set(path, [line]);
+    });
+    try {
+      await Promise.all([...lines].map(([path, of]) => this.fileAt(path).append(Buffer.from(`${of.join('\n')}\n`))));
+    } catch (error) {
+      throw diskError(error);
+    }
+    await this.closeUnused();
+    return rejected.length > 0 ? { rejected } : {};
+  }
+
+  private fileAt(path: string): LineFile {
+    const owner = this.owners.get(path);
+    if (owner !== undefined && owner !== this.owner) {
+      throw new SinkError('fatal', 'FILE_IN_USE', `${path} is already written by the sink ${owner}`, {
+        help: 'Give each sink a path of its own.',
+      });
+    }
+    this.owners.set(path, this.owner);
+    let file = this.files.get(path);
+    if (file) this.files.delete(path);
+    else {
+      const { bytes = null, age = null } = this.config.rotate ?? {};
+      file = new LineFile(path, this.context.disk, this.context.clock, { bytes, ageMs: age });
+    }
+    this.files.set(path, file);
+    return file;
+  }
+
+  private async closeUnused(): Promise<void> {
+    for (const [path, file] of this.files) {
+      if (this.files.size <= MOST_OPEN) return;
+      if (!file.isIdle) continue;
+      this.files.delete(path);
+      this.owners.delete(path);
+      await file.close();
+    }
+  }
+}
+
+const HELP: Record<string, [code: string, message: string]> = {
+  ENOSPC: ['DISK_FULL', 'the disk is full'],
+  EDQUOT: ['DISK_FULL', 'the disk quota is used up'],
+  EACCES: ['PERMISSION_DENIED', 'this process may not write there'],
+  EPERM: ['PERMISSION_DENIED', 'this process may not write there'],
+  EROFS: ['PERMISSION_DENIED', 'the file system is read-only'],
+};
+
+/** Whatever the disk says is waited out: it is never the record's fault. */
+function diskError(thrown: unknown): unknown {
+  if (thrown instanceof SinkError) return thrown;
+  const system = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : 'DISK_ERROR';
+  const [code, what] = HELP[system] ?? [system, 'the file cannot be written'];
+  const detail = thrown instanceof Error ? thrown.message : String(thrown);
+  return new SinkError('transient', code, `${what}: ${detail}`, { cause: thrown });
+}

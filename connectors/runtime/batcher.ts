@@ -1,0 +1,123 @@
+import type { Clock, Timer } from '../../core/base/clock.ts';
+import type { Row } from './contract.ts';
+import type { Rejected } from './deliver.ts';
+
+/** A gathered batch: the rows to write, and all that was read with them. */
+export interface Gathered {
+  rows: Row[];
+  /** Bytes of the rows' keys and values. */
+  sizeBytes: number;
+  /** Memory held until this is committed, filtered rows included. */
+  heldBytes: number;
+  filtered: number;
+  /** What could not even be read. */
+  unreadable: Rejected[];
+  /** Position once it is done. */
+  next: bigint;
+}
+
+export interface BatchLimits {
+  records: number;
+  bytes: number;
+  lingerMs: number;
+}
+
+/** Gathers rows up to a count, a size or an age, whichever comes first. The age counts from the first row. */
+export class Batcher {
+  /** The open batch has waited long enough: it goes as soon as a write may begin. */
+  ripe = false;
+  private readonly limits: BatchLimits;
+  private readonly clock: Clock;
+  private readonly sealed: (batch: Gathered) => void;
+  private readonly ripened: () => void;
+  private open: Gathered | null = null;
+  private timer: Timer | null = null;
+  private reached: bigint;
+
+  constructor(
+    start: bigint,
+    limits: BatchLimits,
+    clock: Clock,
+    sealed: (batch: Gathered) => void,
+    ripened: () => void,
+  ) {
+    this.reached = start;
+    this.limits = limits;
+    this.clock = clock;
+    this.sealed = sealed;
+    this.ripened = ripened;
+  }
+
+  add(row: Row, heldBytes: number): void {
+    const size = (row.record.key?.length ?? 0) + (row.record.value?.length ?? 0);
+    if (this.open && this.open.rows.length > 0 && this.open.sizeBytes + size > this.limits.bytes) this.seal();
+    const batch = this.opened(BigInt(row.record.offset + 1));
+    batch.rows.push(row);
+    batch.sizeBytes += size;
+    batch.heldBytes += heldBytes;
+    if (batch.rows.length >= this.limits.records || batch.sizeBytes >= this.limits.bytes) this.seal();
+  }
+
+  addFiltered(offset: number, heldBytes: number): void {
+    const batch = this.opened(BigInt(offset + 1));
+    batch.filtered++;
+    batch.heldBytes += heldBytes;
+  }
+
+  addUnreadable(rejected: Rejected, next: bigint): void {
+    this.opened(next).unreadable.push(rejected);
+  }
+
+  /** Everything below `next` has been read. Offsets may end in a gap: the position moves over it too. */
+  advance(next: bigint): void {
+    if (next > this.reached) this.opened(next);
+  }
+
+  seal(): void {
+    this.timer?.cancel();
+    this.timer = null;
+    this.ripe = false;
+    const batch = this.open;
+    this.open = null;
+    if (batch) this.sealed(batch);
+  }
+
+  /** Lets the open batch go as soon as a write may begin. */
+  ripen(): void {
+    if (!this.open) return;
+    this.ripe = true;
+    this.ripened();
+  }
+
+  /** After a jump; nothing is gathered then. */
+  restartAt(next: bigint): void {
+    this.reached = next;
+  }
+
+  get isEmpty(): boolean {
+    return this.open === null;
+  }
+
+  /** First row of the open batch. */
+  get first(): Row | undefined {
+    return this.open?.rows[0];
+  }
+
+  /** Forgets what is gathered. */
+  clear(): void {
+    this.open = null;
+    this.timer?.cancel();
+  }
+
+  private opened(next: bigint): Gathered {
+    if (!this.open) {
+      this.open = { rows: [], sizeBytes: 0, heldBytes: 0, filtered: 0, unreadable: [], next };
+      this.timer = this.clock.setTimer(this.limits.lingerMs, () => {
+        this.ripen();
+      });
+    }
+    this.open.next = next;
+    this.reached = next;
+    return this.open;
+  }
+}

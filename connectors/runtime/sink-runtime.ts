@@ -1,0 +1,234 @@
+import { type Clock, sleep } from '../../core/base/clock.ts';
+import type { Logger } from '../../core/base/logger.ts';
+import type { Metrics } from '../../core/base/metrics.ts';
+import type { Random } from '../../core/base/random.ts';
+import { fromDeadRecord, toDeadRecord } from '../../core/engine/dead-letter.ts';
+import type { Append, Engine, Lease, Membership } from '../../core/engine/engine.ts';
+import type { LogRecord } from '../../core/engine/records.ts';
+import { appendsOf } from './appends.ts';
+import { backOffMs } from './back-off.ts';
+import type { BatchLimits } from './batcher.ts';
+import type { ConnectorContext, Sink, SinkConnector } from './contract.ts';
+import type { Rejected, RetryPlan } from './deliver.ts';
+import { failureOf } from './failure.ts';
+import type { LaneEvents, LaneOptions } from './lane-pass.ts';
+import { PartitionLane } from './partition-lane.ts';
+import { SinkHealth, type SinkStatus } from './sink-health.ts';
+
+/** Rows in memory for one sink, over all its partitions. */
+const MEMORY_BYTES = 64 * 1024 * 1024;
+/** Every partition may hold this much, however many there are. */
+const LEAST_SHARE_BYTES = 1024 * 1024;
+
+export interface SinkRunPlan {
+  pipeline: string;
+  name: string;
+  topic: string;
+  /** null: refused rows are left out with an error in the log (for the drain of the dead letters itself). */
+  deadLetterTopic: string | null;
+  accepts: (record: LogRecord) => boolean;
+  batch: BatchLimits;
+  retry: RetryPlan;
+  onGap: 'stop' | 'skip';
+}
+
+export interface SinkOptions {
+  engine: Engine;
+  plan: SinkRunPlan;
+  connector: SinkConnector;
+  /** Output of the connector's schema. */
+  config: unknown;
+  context: ConnectorContext;
+  metrics: Metrics;
+  logger: Logger;
+  clock: Clock;
+  random: Random;
+}
+
+export interface RunningSink {
+  status(): SinkStatus;
+  /** No new reads; what was read is written and committed (for at most ten seconds), then the sink is closed. */
+  stop(): Promise<void>;
+}
+
+/** Runs a sink as the group `millstream.<pipeline>.<name>`. Returns at once; what goes wrong is in its status. */
+export function startSink(options: SinkOptions): RunningSink {
+  const run = new SinkRun(options);
+  run.start();
+  return { status: () => run.status(), stop: () => run.stop() };
+}
+
+interface Holding {
+  lane: PartitionLane;
+  lease: Lease;
+  ended: Promise<void>;
+}
+
+class SinkRun {
+  private readonly options: SinkOptions;
+  private readonly health: SinkHealth;
+  private readonly logger: Logger;
+  private readonly stopping = new AbortController();
+  private readonly holdings = new Map<Lease, Holding>();
+  private started: Promise<void> = Promise.resolve();
+  private stopped: Promise<void> | null = null;
+  private sink: Sink | null = null;
+  private membership: Membership | null = null;
+  private deadPartitions = 1;
+
+  constructor(options: SinkOptions) {
+    this.options = options;
+    const { pipeline, name } = options.plan;
+    this.logger = options.logger.with({ pipeline, sink: name });
+    this.health = new SinkHealth(options.plan, options.metrics, options.clock, () => this.gauge());
+  }
+
+  start(): void {
+    this.started = this.begin();
+  }
+
+  status(): SinkStatus {
+    return this.health.status();
+  }
+
+  stop(): Promise<void> {
+    this.stopped ??= this.end(null);
+    return this.stopped;
+  }
+
+  /** Opens the connector and joins the group, again and again until it works. */
+  private async begin(): Promise<void> {
+    const { engine, plan, connector, config, context, clock, random } = this.options;
+    for (let attempt = 1; !this.stopping.signal.aborted; attempt++) {
+      try {
+        this.sink ??= await connector.open(config, context);
+        if (plan.deadLetterTopic !== null) {
+          this.deadPartitions = (await engine.ensureTopic({ name: plan.deadLetterTopic })).partitions;
+        }
+        this.membership = await engine.join(`millstream.${plan.pipeline}.${plan.name}`, [plan.topic], {
+          assigned: lease => this.assigned(lease),
+          revoked: lease => this.revoked(lease),
+        });
+        return this.health.trouble('open', null);
+      } catch (thrown) {
+        const failure = failureOf(thrown);
+        this.logger.warn('the sink does not open', { error: thrown });
+        if (failure.kind === 'fatal') return this.fail(failure.code, failure.reason);
+        this.health.trouble('open', { state: 'degraded', reason: `${failure.reason} (${failure.code})` });
+        await sleep(clock, backOffMs(attempt, plan.retry, random, failure.retryAfterMs), this.stopping.signal);
+      }
+    }
+  }
+
+  private async assigned(lease: Lease): Promise<void> {
+    const lane = new PartitionLane(this.sink as Sink, this.laneOptions(lease));
+    const ended = lane.run().then(end => {
+      if (end.how === 'stalled') {
+        this.logger.error('a partition of the sink stands still', { partition: lease.partition, reason: end.reason });
+        this.health.trouble(lease, { state: 'stalled', reason: end.reason });
+      } else if (end.how === 'stopped') this.fail(end.code, end.reason);
+    });
+    this.holdings.set(lease, { lane, lease, ended });
+  }
+
+  private async revoked(lease: Lease): Promise<void> {
+    const holding = this.holdings.get(lease);
+    holding?.lane.drain();
+    await holding?.ended;
+    this.holdings.delete(lease);
+    this.health.trouble(lease, null);
+  }
+
+  private fail(code: string, reason: string): void {
+    this.logger.error('the sink stopped', { code, reason });
+    this.stopped ??= this.end(`${reason} (${code})`);
+  }
+
+  private async end(reason: string | null): Promise<void> {
+    if (reason !== null) this.health.stopping(reason);
+    this.stopping.abort();
+    for (const { lane } of this.holdings.values()) lane.drain();
+    await this.started;
+    await this.membership?.leave().catch(error => this.logger.warn('leaving the group failed', { error }));
+    await this.sink?.close().catch(error => this.logger.warn('closing the sink failed', { error }));
+    this.health.stopped(reason);
+  }
+
+  private laneOptions(lease: Lease): LaneOptions {
+    const { plan, connector, config, clock, random } = this.options;
+    const caps = connector.caps(config);
+    return {
+      lease,
+      exactlyOnce: caps.guarantee === 'exactly-once',
+      maxInFlight: caps.maxInFlight,
+      limits: {
+        records: Math.max(1, Math.min(plan.batch.records, caps.maxRows)),
+        bytes: Math.min(plan.batch.bytes, caps.maxBytes),
+        lingerMs: plan.batch.lingerMs,
+      },
+      retry: plan.retry,
+      onGap: plan.onGap,
+      accepts: plan.accepts,
+      clock,
+      random,
+      share: () => Math.max(LEAST_SHARE_BYTES, MEMORY_BYTES / Math.max(1, this.holdings.size)),
+      bury: (from, rejected) => this.bury(from, rejected),
+      on: this.laneEvents(lease),
+    };
+  }
+
+  private laneEvents(lease: Lease): LaneEvents {
+    const { health, logger } = this;
+    return {
+      read: records => health.read(records),
+      retried: kind => health.retried(kind),
+      trouble: trouble => health.trouble(lease, trouble),
+      wrote: seconds => health.wrote(seconds),
+      committed: done => health.committed(done),
+      skipped: (from, to) => logger.error('records were lost', { partition: lease.partition, from, to }),
+    };
+  }
+
+  private bury(lease: Lease, rejected: readonly Rejected[]): Append[] {
+    const { plan, clock } = this.options;
+    if (rejected.length === 0) return [];
+    if (plan.deadLetterTopic === null) {
+      for (const { record, code, reason } of rejected) {
+        this.logger.error('a record was refused and left out', { offset: record.offset, code, reason });
+      }
+      return [];
+    }
+    const letters = rejected.map(({ record, code, reason }) =>
+      toDeadRecord(record, {
+        pipeline: plan.pipeline,
+        stage: 'sink',
+        name: plan.name,
+        topic: lease.topic,
+        topicId: lease.topicId,
+        partition: lease.partition,
+        offset: record.offset,
+        index: 0,
+        sha256: null,
+        code,
+        reason,
+        at: clock.now(),
+        replays: fromDeadRecord(record)?.replays ?? 0,
+        input: null,
+      }),
+    );
+    return appendsOf(plan.deadLetterTopic, lease.partition % this.deadPartitions, letters);
+  }
+
+  private gauge(): { lag: number; oldest: number | null; busy: boolean } {
+    let lag = 0;
+    let oldest: number | null = null;
+    let busy = false;
+    for (const { lane, lease } of this.holdings.values()) {
+      lag += Number(lease.lag(lane.next));
+      busy ||= lane.isBusy;
+      const waits = lane.oldest;
+      if (waits !== null && (oldest === null || waits < oldest)) oldest = waits;
+    }
+    return { lag, oldest, busy };
+  }
+}

@@ -1,0 +1,27 @@
+import { MillstreamError } from '../../core/base/errors.ts';
+
+/*
+ * A connector's state as it is committed beside the position: v1:<topicId>:<state>. The topic id tells a state of a
+ * deleted topic of the same name from one of this topic. The whole is at most 3,000 printable ASCII characters: Kafka
+ * keeps 4,096 of offset metadata, and past that the position does not move either.
+ */
+const LIMIT = 3000;
+
+/** Kind `internal`, code BAD_SINK_STATE when the connector's state does not fit. */
+export function frameState(topicId: string, state: string): string {
+  const framed = `v1:${topicId}:${state}`;
+  if (framed.length > LIMIT || /[^\x20-\x7e]/.test(framed)) {
+    throw new MillstreamError(
+      'internal',
+      'BAD_SINK_STATE',
+      `the connector's state has ${framed.length} characters; ${LIMIT} printable ASCII ones are allowed`,
+    );
+  }
+  return framed;
+}
+
+/** The state without its frame; `foreign` when it belongs to another topic or is no frame of ours. */
+export function unframeState(topicId: string, framed: string): { state: string } | 'foreign' {
+  const prefix = `v1:${topicId}:`;
+  return framed.startsWith(prefix) ? { state: framed.slice(prefix.length) } : 'foreign';
+}
