@@ -74,6 +74,8 @@ export function formatDuration(milliseconds: number): string {
 export interface QuantityOptions {
   min?: number;
   max?: number;
+  /** Also takes -1, which means without bound. */
+  unbounded?: boolean;
 }
 
 /** zod schema of a size; its output is bytes. `min` and `max` are bytes. */
@@ -102,13 +104,14 @@ export function duration(options: QuantityOptions & { bareUnitMs?: number } = {}
 function quantity(
   what: string,
   pattern: string,
-  { min = 0, max = Number.MAX_SAFE_INTEGER }: QuantityOptions,
+  { min = 0, max = Number.MAX_SAFE_INTEGER, unbounded = false }: QuantityOptions,
   format: (value: number) => string,
   read: (text: string) => number | null,
 ): z.ZodType<number> {
   return z
     .unknown()
     .transform((given, context) => {
+      if (unbounded && (given === -1 || given === '-1')) return -1;
       const text = typeof given === 'string' ? given : typeof given === 'number' ? String(given) : '';
       const value = read(text);
       const problem =
@@ -123,5 +126,5 @@ function quantity(
       context.addIssue({ code: 'custom', message: problem ?? `expected ${what}` });
       return z.NEVER;
     })
-    .meta({ type: ['string', 'number'], pattern });
+    .meta({ type: ['string', 'number'], pattern: unbounded ? `^-1$|${pattern}` : pattern });
 }

@@ -1,4 +1,5 @@
-/** One finding in a configuration file. Lines and columns count from 1; `endColumn` is the one behind the last. */
+/** One finding in a configuration file. Lines and columns count from 1; `endColumn` is the one behind the last. What
+ * does not come from a file (an environment variable) has line 0, and `file` says what it is. */
 export interface Diagnostic {
   file: string;
   line: number;
@@ -41,7 +42,7 @@ export function sortDiagnostics(diagnostics: readonly Diagnostic[]): Diagnostic[
  */
 export function renderDiagnostic(diagnostic: Diagnostic, text?: string): string {
   const { file, line, column, severity, message, help } = diagnostic;
-  const head = `${file}:${line}:${column}: ${severity}: ${message}`;
+  const head = `${file}${line > 0 ? `:${line}:${column}` : ''}: ${severity}: ${message}`;
   const source = text?.split(/\r?\n/)[line - 1];
   if (source === undefined) return help ? `${head}\n  ${help}` : head;
   const number = String(line).padStart(5);
