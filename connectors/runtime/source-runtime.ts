@@ -52,8 +52,8 @@ export interface SourceStatus {
   /** When the state began, milliseconds since the epoch. */
   since: number;
   counts: {
-    /** Records appended since this process started. */
-    records: number;
+    /** Lines, rows, messages taken since this process started; those not rejected became records. */
+    read: number;
     rejected: number;
     retries: number;
   };
@@ -81,7 +81,7 @@ class SourceRun {
   private resolveEnded: () => void = () => {};
   private readonly options: SourceOptions;
   private readonly logger: Logger;
-  private readonly counts = { records: 0, rejected: 0, retries: 0 };
+  private readonly counts = { read: 0, rejected: 0, retries: 0 };
   private readonly appended: Counter;
   private readonly stopping = new AbortController();
   private readonly running = new Map<Lease, { revoke: AbortController; done: Promise<void> }>();
@@ -211,7 +211,7 @@ class SourceRun {
     await lease.commit({ next, state: frameState(lease.topicId, batch.state), append });
     at.next = next;
     at.state = batch.state;
-    this.counts.records += batch.records.length;
+    this.counts.read += batch.records.length + batch.rejected.length;
     this.counts.rejected += batch.rejected.length;
     this.appended.add(batch.records.length);
     for (const { code } of batch.rejected) {

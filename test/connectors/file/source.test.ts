@@ -45,14 +45,14 @@ describe('the file source', () => {
     const source = run({ path: 'in.ndjson' });
     await source.finished();
     expect(valuesIn('orders.in')).toEqual(['{"id":1}', 'not json', '{"id":3}']);
-    expect(source.status()).toMatchObject({ state: 'finished', counts: { records: 3, rejected: 0 } });
+    expect(source.status()).toMatchObject({ state: 'finished', counts: { read: 3, rejected: 0 } });
     await source.stop();
   });
 
   it('resumes behind the last line after a restart', async () => {
     write('in.ndjson', '1\n2\n');
     const first = run({ path: 'in.ndjson', follow: true });
-    await until(() => first.status().counts.records === 2);
+    await until(() => first.status().counts.read === 2);
     await first.stop();
     fs.appendFileSync(path.join(directory, 'in.ndjson'), '3\n');
     const second = run({ path: 'in.ndjson' });
