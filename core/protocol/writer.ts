@@ -31,7 +31,8 @@ export class Writer {
 
   int8(value: number): void {
     whole(value, -0x80, 0x7f);
-    this.buffer[this.room(1)] = value;
+    const at = this.room(1);
+    this.buffer[at] = value;
   }
 
   int16(value: number): void {
@@ -98,7 +99,8 @@ export class Writer {
   }
 
   copy(value: Uint8Array): void {
-    if (value.length > 0) this.buffer.set(value, this.room(value.length));
+    const at = this.room(value.length);
+    this.buffer.set(value, at);
   }
 
   /** Passes `value` through as a chunk of its own. */
@@ -129,7 +131,7 @@ export class Writer {
     buffer[at + 3] = value;
   }
 
-  /** Makes room for `size` bytes in one piece; returns where they go. */
+  /** Makes room for `size` bytes in one piece; returns where they go. May replace `buffer`: read that afterwards. */
   private room(size: number): number {
     if (this.at + size > this.buffer.length) {
       this.cut();
