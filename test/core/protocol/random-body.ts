@@ -1,6 +1,12 @@
 import type { Random } from '../../../core/base/random.ts';
 import { covers, type Field, type Fields } from '../../../core/protocol/schema.ts';
 
+export function randomBytes(random: Random, length: number): Buffer {
+  const target = Buffer.alloc(length);
+  random.fill(target);
+  return target;
+}
+
 /** A random body with everything that this version carries, and the defaults of everything else. */
 export function randomBody(random: Random, fields: Fields, version: number, depth = 0): Record<string, unknown> {
   return Object.fromEntries(
@@ -19,7 +25,7 @@ function randomValue(random: Random, field: Field, version: number, depth: numbe
     if (edge === 1) return 2 ** (bits - 1) - 1;
     return upTo(2 ** bits) - 2 ** (bits - 1);
   };
-  const bytes = (): Buffer => Buffer.from(random.fill(new Uint8Array(upTo(5) === 0 ? 0 : upTo(300))));
+  const bytes = (): Buffer => randomBytes(random, upTo(5) === 0 ? 0 : upTo(300));
   if (covers(field.nullable, version) && upTo(4) === 0) return null;
   const { type } = field;
   switch (type.kind) {
@@ -40,14 +46,16 @@ function randomValue(random: Random, field: Field, version: number, depth: numbe
     case 'float64':
       return random.float() * 1e9;
     case 'uuid':
-      return Buffer.from(random.fill(new Uint8Array(16))).toString('hex');
+      return randomBytes(random, 16).toString('hex');
     case 'string':
       return ['', 'orders', 'größe 漢字 🎏', 'x'.repeat(upTo(400))][upTo(4)];
     case 'bytes':
     case 'records':
       return bytes();
     case 'array':
-      return Array.from({ length: upTo(depth < 2 ? 4 : 3) }, () => randomValue(random, type.element, version, depth + 1));
+      return Array.from({ length: upTo(depth < 2 ? 4 : 3) }, () =>
+        randomValue(random, type.element, version, depth + 1),
+      );
     case 'struct':
       return randomBody(random, type.fields, version, depth + 1);
   }
