@@ -19,6 +19,8 @@ export interface StoredModule {
   description: string | null;
   /** JSON paths that the module redacts or removes: `on_error = "pass"` would let them through. */
   redacts: boolean;
+  /** From module.toml: the JSON Schema of the module's config. */
+  configSchema?: object;
 }
 
 export type OnError = 'dead_letter' | 'drop' | 'pass' | 'stop';
