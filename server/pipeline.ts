@@ -102,7 +102,7 @@ export class Pipeline {
               type: plan.source.connector?.type ?? '',
               state: source.state,
               reason: source.reason,
-              read: source.counts.read,
+              read: source.counts.records,
               rejected: source.counts.rejected,
             }
           : null,

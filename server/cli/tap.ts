@@ -1,8 +1,8 @@
 import type { TapEvent } from '../../etl/runner/tap.ts';
 import type { SampleRecord } from '../../etl/sandbox/sandbox.ts';
-import { type Command, EXIT, text, wholeNumber } from './command.ts';
+import { type Command, EXIT, wholeNumber } from './command.ts';
 import { ask } from './http-client.ts';
-import { serverOf, SERVER_OPTION } from './target.ts';
+import { SERVER_OPTION, serverOf } from './target.ts';
 
 export const tap: Command = {
   usage: 'tap PIPELINE[.STEP] [--limit N] [--json]',
@@ -18,7 +18,7 @@ export const tap: Command = {
     const pipeline = dot === -1 ? target : target.slice(0, dot);
     const step = dot === -1 ? '' : `?step=${encodeURIComponent(target.slice(dot + 1))}`;
     const limit = wholeNumber(values, 'limit', 1, 1_000_000) ?? Number.POSITIVE_INFINITY;
-    const base = await serverOf(text(values, 'server'), text(values, 'config'), io);
+    const base = serverOf(values, io);
     const response = await ask(base, `/api/v1/pipelines/${encodeURIComponent(pipeline)}/tap${step}`, {
       signal: io.signal,
     });

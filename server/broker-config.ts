@@ -1,0 +1,33 @@
+import type { Broker } from '../core/broker/broker.ts';
+import { type BrokerConfig, DEFAULT_BROKER_CONFIG } from '../core/broker/config.ts';
+import type { ServerConfig } from './config/load-config.ts';
+
+/** millstream.toml's names -> the broker's settings. */
+export function brokerConfigOf({ broker, wal }: ServerConfig): BrokerConfig {
+  return {
+    ...DEFAULT_BROKER_CONFIG,
+    autoCreateTopics: broker.auto_create_topics,
+    defaultPartitions: broker.default_partitions,
+    maxMessageBytes: broker.max_message_bytes,
+    segmentBytes: wal.segment_size_bytes,
+    acceptAnyReplicationFactor: broker.accept_any_replication_factor,
+  };
+}
+
+/** Creates the topics of `[topics.NAME]` and gives existing ones the retention that the file says. */
+export async function declareTopics(
+  broker: Broker,
+  { topics, broker: { default_partitions: partitions } }: ServerConfig,
+): Promise<void> {
+  for (const [name, topic] of Object.entries(topics)) {
+    await broker.ensureTopic({
+      name,
+      partitions: topic.partition_count ?? partitions,
+      configs: {
+        'retention.ms': String(topic.retention_ms),
+        'retention.bytes': String(topic.retention_bytes),
+        'segment.ms': String(topic.segment_age_ms),
+      },
+    });
+  }
+}

@@ -1,0 +1,154 @@
+import { join, resolve } from 'node:path';
+import { sinkConnectors, sourceConnectors } from '../connectors/index.ts';
+import { systemClock } from '../core/base/clock.ts';
+import { MillstreamError } from '../core/base/errors.ts';
+import type { Logger } from '../core/base/logger.ts';
+import { Metrics } from '../core/base/metrics.ts';
+import { nodeDisk } from '../core/base/node-disk.ts';
+import { systemRandom } from '../core/base/random.ts';
+import { Broker } from '../core/broker/broker.ts';
+import { EmbeddedEngine } from '../core/engine/embedded.ts';
+import { lockDirectory } from '../core/log/directory-lock.ts';
+import { openLocalLogStore } from '../core/log/local-log-store.ts';
+import { openSandbox } from '../etl/sandbox/pool.ts';
+import { type HttpServer, startHttpServer } from './api/http/http-server.ts';
+import { type KafkaListener, startKafkaListener } from './api/kafka-listener.ts';
+import { brokerConfigOf, declareTopics } from './broker-config.ts';
+import { Pipeline } from './pipeline.ts';
+import { loadProject } from './project.ts';
+import type { Settings } from './settings.ts';
+
+/** A running server. */
+export interface Millstream {
+  readonly kafka: KafkaListener;
+  readonly http: HttpServer;
+  readonly pipelines: Pipeline[];
+  /** Resolves when every pipeline has been started (or has said why not). */
+  readonly pipelinesStarted: Promise<void>;
+  /** Drains sources, lanes and sinks, answers what is under way, closes the log cleanly. */
+  stop(): Promise<void>;
+}
+
+/**
+ * The only wiring: reads top to bottom, from the disk to the listeners to the pipelines. Whatever fails half way closes
+ * what was opened before it.
+ */
+export async function compose(settings: Settings, version: string, logger: Logger): Promise<Millstream> {
+  const { config, baseDirectory } = settings;
+  const clock = systemClock;
+  const random = systemRandom;
+  const disk = nodeDisk;
+  const metrics = new Metrics();
+  const closers: (() => Promise<unknown>)[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closers.splice(0).toReversed()) await close();
+  };
+
+  try {
+    // Pipeline files are read first: a mistake in one is said before anything is opened.
+    const project = loadProject(settings, process.env);
+    for (const warning of project.warnings) logger.warn(warning);
+
+    const dataDirectory = resolve(baseDirectory, config.broker.data_dir);
+    const lock = await lockDirectory({ directory: dataDirectory, disk });
+    closers.push(() => lock.release());
+
+    const store = await openLocalLogStore({
+      directory: resolve(baseDirectory, config.wal.path),
+      disk,
+      clock,
+      random,
+      logger,
+      metrics,
+      fsync: config.wal.fsync_on_write,
+      flushIntervalMs: config.wal.flush_interval_ms,
+      cacheBytes: config.cache.write_cache_size_bytes,
+    });
+    closers.push(() => store.close());
+
+    const advertised = { ...(config.network.advertised ?? config.network.kafka_listen) };
+    const broker = await Broker.open({
+      nodeId: 1,
+      rack: config.broker.rack_id,
+      store,
+      disk,
+      directory: join(dataDirectory, 'meta'),
+      clock,
+      random,
+      logger,
+      metrics,
+      config: brokerConfigOf(config),
+      advertised: () => advertised,
+    });
+    closers.push(() => broker.close());
+    await declareTopics(broker, config);
+
+    const kafka = await startKafkaListener({
+      broker,
+      ...config.network.kafka_listen,
+      network: config.network,
+      clock,
+      logger,
+      metrics,
+    });
+    closers.push(() => kafka.close());
+    if (advertised.port === 0) advertised.port = kafka.port;
+
+    const pipelines: Pipeline[] = [];
+    let started = false;
+    const http = await startHttpServer({
+      ...config.network.http_listen,
+      engineHost: broker,
+      clock,
+      metrics,
+      version,
+      pipelines: () => pipelines,
+      waitingFor: () => (started ? [] : ['pipelines']),
+      unhealthy: () => (store.failed ? `the log is read-only until a restart: ${store.failed.message}` : null),
+    });
+    closers.push(() => http.close());
+
+    const engine = new EmbeddedEngine(broker, logger);
+    closers.push(() => engine.close());
+    const sandbox = openSandbox({ workers: config.etl.workers, clock, logger, metrics });
+    closers.push(() => sandbox.close());
+    const parts = { engine, sandbox, clock, random, disk, logger, metrics, baseDirectory };
+    const sinkTypes = sinkConnectors();
+    const sourceTypes = sourceConnectors();
+    for (const { plan, steps } of config.etl.enabled ? project.pipelines : []) {
+      const taskRecords = config.etl.batch_records;
+      pipelines.push(new Pipeline({ ...parts, plan, steps, sinkTypes, sourceTypes, taskRecords }));
+    }
+    closers.push(() => Promise.all(pipelines.map(pipeline => pipeline.stop())));
+    const pipelinesStarted = Promise.all(pipelines.map(pipeline => pipeline.start())).then(() => {
+      started = true;
+    });
+    return { kafka, http, pipelines, pipelinesStarted, stop: closeAll };
+  } catch (error) {
+    await closeAll().catch(() => {});
+    throw asStartError(error);
+  }
+}
+
+/** The system's errors as sentences that a person can act on. */
+function asStartError(error: unknown): unknown {
+  const { code, address, port, path } = error as NodeJS.ErrnoException & { address?: string; port?: number };
+  if (code === 'EADDRINUSE') {
+    const key = `${address}:${port}`;
+    return new MillstreamError('invalid', 'PORT_IN_USE', `another process listens on ${key}`, {
+      help: 'Stop it, or choose another port: [network] kafka_listen and http_listen in millstream.toml (port 0 = any free one).',
+      cause: error,
+    });
+  }
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new MillstreamError('invalid', 'NO_PERMISSION', `no permission to use ${path ?? `${address}:${port}`}`, {
+      cause: error,
+    });
+  }
+  if (code === 'ENOSPC') {
+    return new MillstreamError('unavailable', 'DISK_FULL', `the disk is full${path ? ` (${path})` : ''}`, {
+      cause: error,
+    });
+  }
+  return error;
+}

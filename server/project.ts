@@ -1,0 +1,150 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { sinkConnectors, sourceConnectors } from '../connectors/index.ts';
+import { MillstreamError } from '../core/base/errors.ts';
+import { type Diagnostic, hasErrors, renderDiagnostics } from '../core/config/diagnostic.ts';
+import { parseToml } from '../core/config/toml.ts';
+import type { ModuleCatalog } from '../etl/definition/module-ref.ts';
+import type { PipelinePlan } from '../etl/definition/plan.ts';
+import { type ReadOptions, readPipeline } from '../etl/definition/read-pipeline.ts';
+import { ModuleStore } from '../etl/sandbox/module-store.ts';
+import type { ChainStep } from '../etl/sandbox/sandbox.ts';
+import type { Settings } from './settings.ts';
+
+/*
+ * A Millstream project on disk: the modules and the pipeline files that the configuration points to. Commands lint and
+ * test what `start` runs, through the same reader.
+ */
+
+/** First try of a module's start function and init; not configurable (DESIGN 3). */
+const INIT_TIME_MS = 10_000;
+/** The package's own modules are always there; one of the same name in `modules_dir` wins. */
+const OWN_MODULES = fileURLToPath(new URL('../modules', import.meta.url));
+
+export interface ReadPipelineFile {
+  file: string;
+  text: string;
+  plan: PipelinePlan | null;
+  diagnostics: Diagnostic[];
+}
+
+export interface RunnablePipeline {
+  plan: PipelinePlan;
+  steps: ChainStep[];
+}
+
+/** The modules of `modules_dir`, over the package's own. */
+export function loadModules({ config, baseDirectory }: Settings): ModuleStore {
+  return ModuleStore.load({
+    directories: [...new Set([OWN_MODULES, resolve(baseDirectory, config.broker.modules_dir)])],
+    parseToml: (text, file) => {
+      const { document, diagnostics } = parseToml(text, file);
+      if (document) return document.value;
+      throw new MillstreamError(
+        'invalid',
+        'BAD_MODULE',
+        renderDiagnostics(diagnostics, () => text),
+      );
+    },
+  });
+}
+
+/** `pipelines_dir`'s .toml files, absolute and sorted; none when there is no such folder. */
+export function pipelineFiles({ config, baseDirectory }: Settings): string[] {
+  const directory = resolve(baseDirectory, config.broker.pipelines_dir);
+  try {
+    const names = readdirSync(directory).filter(name => name.endsWith('.toml'));
+    return names.toSorted().map(name => join(directory, name));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+export function catalogOf(modules: ModuleStore): ModuleCatalog {
+  return {
+    find: (name, version, sha256) => modules.get(name, version, sha256),
+    names: () => [...new Set(modules.list().map(module => module.name))],
+  };
+}
+
+/** Reads one file with the connectors that exist. */
+export function readPipelineFile(
+  file: string,
+  modules: ModuleStore,
+  options: Pick<ReadOptions, 'mode' | 'env'>,
+): ReadPipelineFile {
+  const text = readFileSync(file, 'utf8');
+  const schemas = <C extends { config: import('zod').ZodType }>(types: Map<string, C>) =>
+    new Map([...types].map(([type, connector]) => [type, connector.config]));
+  const { plan, diagnostics } = readPipeline(text, file, {
+    ...options,
+    readFile: path => readFileSync(path, 'utf8'),
+    sinkTypes: schemas(sinkConnectors()),
+    sourceTypes: schemas(sourceConnectors()),
+    modules: catalogOf(modules),
+  });
+  return { file, text, plan, diagnostics };
+}
+
+/** The plan's steps with their modules, within the server's limits. */
+export function chainSteps(plan: PipelinePlan, modules: ModuleStore, { etl }: Settings['config']): ChainStep[] {
+  return plan.steps.map(step => {
+    const module = modules.get(step.module.name, step.module.version, step.module.sha256);
+    if (!module) throw new MillstreamError('invalid', 'UNKNOWN_MODULE', `there is no module \`${step.module.name}\``);
+    return {
+      name: step.name,
+      module,
+      config: step.config,
+      onError: step.onError,
+      memoryBytes: Math.min(step.memoryBytes, etl.memory_limit_bytes),
+      timeMs: Math.min(step.timeMs, etl.execution_timeout_ms),
+      initTimeMs: INIT_TIME_MS,
+      maxFailuresInARow: step.maxFailuresInARow,
+    };
+  });
+}
+
+/** Everything that `start` runs. Kind `invalid`, code BAD_PIPELINE when a file has errors: all of them are shown. */
+export function loadProject(
+  settings: Settings,
+  env: ReadOptions['env'],
+): { pipelines: RunnablePipeline[]; warnings: string[] } {
+  const files = pipelineFiles(settings);
+  if (files.length === 0) return { pipelines: [], warnings: [] };
+  const modules = loadModules(settings);
+  const read = files.map(file => readPipelineFile(file, modules, { mode: 'run', env }));
+  const texts = new Map(read.map(each => [each.file, each.text]));
+  const diagnostics = read.flatMap(each => each.diagnostics);
+  const shown = (severity: Diagnostic['severity']): string =>
+    renderDiagnostics(
+      diagnostics.filter(each => each.severity === severity),
+      file => texts.get(file),
+    );
+  if (hasErrors(diagnostics)) {
+    throw new MillstreamError('invalid', 'BAD_PIPELINE', `a pipeline file has errors\n${shown('error')}`);
+  }
+  const plans = read.flatMap(each => each.plan ?? []);
+  refuseTwins(plans);
+  const warnings = shown('warning');
+  return {
+    pipelines: plans.map(plan => ({ plan, steps: chainSteps(plan, modules, settings.config) })),
+    warnings: warnings === '' ? [] : [warnings],
+  };
+}
+
+function refuseTwins(plans: readonly PipelinePlan[]): void {
+  const byName = new Map<string, PipelinePlan>();
+  for (const plan of plans) {
+    const twin = byName.get(plan.name);
+    if (twin) {
+      throw new MillstreamError(
+        'invalid',
+        'BAD_PIPELINE',
+        `${twin.file} and ${plan.file} both name their pipeline \`${plan.name}\``,
+      );
+    }
+    byName.set(plan.name, plan);
+  }
+}
