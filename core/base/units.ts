@@ -81,6 +81,7 @@ export interface QuantityOptions {
 /** zod schema of a size; its output is bytes. `min` and `max` are bytes. */
 export function size(options: QuantityOptions = {}): z.ZodType<number> {
   return quantity(
+    'size',
     'a size such as "64MiB" or "500KB"',
     '^\\d+(\\.\\d+)?([kKmMgGtT]?[bB]|[kKmMgGtT][iI][bB]?)?$',
     options,
@@ -93,6 +94,7 @@ export function size(options: QuantityOptions = {}): z.ZodType<number> {
  * counts (1000 for a key named ..._seconds). */
 export function duration(options: QuantityOptions & { bareUnitMs?: number } = {}): z.ZodType<number> {
   return quantity(
+    'duration',
     'a duration such as "250ms", "5s" or "1h"',
     '^\\d+(\\.\\d+)?(ms|s|m|h|d)?$',
     options,
@@ -102,6 +104,7 @@ export function duration(options: QuantityOptions & { bareUnitMs?: number } = {}
 }
 
 function quantity(
+  kind: string,
   what: string,
   pattern: string,
   { min = 0, max = Number.MAX_SAFE_INTEGER, unbounded = false }: QuantityOptions,
@@ -126,5 +129,5 @@ function quantity(
       context.addIssue({ code: 'custom', message: problem ?? `expected ${what}` });
       return z.NEVER;
     })
-    .meta({ type: ['string', 'number'], pattern: unbounded ? `^-1$|${pattern}` : pattern });
+    .meta({ type: ['string', 'number'], format: kind, pattern: unbounded ? `^-1$|${pattern}` : pattern });
 }

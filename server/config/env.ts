@@ -9,7 +9,7 @@ import { serverConfigSchema } from './schema.ts';
  */
 
 /** Short names that RustMQ's users know (spec/surface.md 7). */
-const ALIASES: Readonly<Record<string, string>> = {
+export const ALIASES: Readonly<Record<string, string>> = {
   MILLSTREAM_RACK_ID: 'broker.rack_id',
   MILLSTREAM_LOG_LEVEL: 'broker.log_level',
   MILLSTREAM_STORAGE_BUCKET: 'object_storage.bucket',

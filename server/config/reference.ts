@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { formatDuration, formatSize } from '../../core/base/units.ts';
-import { environmentNames } from './env.ts';
+import { ALIASES } from './env.ts';
 import { NOT_YET, REPLACED } from './key-status.ts';
 import { serverConfigSchema } from './schema.ts';
 import { type Address, formatAddress } from './values.ts';
@@ -57,7 +57,7 @@ function typeOf(schema: z.core.$ZodType): { type: string } {
   if (meta.format) return { type: meta.format };
   if (def.type === 'array') return { type: 'list' };
   if (def.type === 'pipe') return { type: meta.type === undefined ? 'string' : 'host:port' };
-  return { type: { number: 'number', boolean: 'true, false', object: 'table' }[def.type as string] ?? 'string' };
+  return { type: def.type === 'number' ? 'number' : def.type === 'boolean' ? 'true, false' : 'string' };
 }
 
 function show(value: unknown, schema: z.core.$ZodType): string | null {
@@ -71,7 +71,6 @@ function show(value: unknown, schema: z.core.$ZodType): string | null {
 
 /** docs/reference/config.md */
 export function configReference(): string {
-  const variables = new Map([...environmentNames()].map(([name, path]) => [path.join('.'), name]).toReversed());
   const lines = [
     '# millstream.toml',
     '',
@@ -89,12 +88,9 @@ export function configReference(): string {
       lines.push('', `## [${here}]`, '', '| key | type | default | meaning |', '|---|---|---|---|');
       section = here;
     }
-    const variable = variables.get(key.path.join('.'));
     const idle = NOT_YET.some(each => sameKey(each.key, key.path)) ? ' *No effect yet.*' : '';
     const initial = key.default === null ? '' : `\`${key.default}\``;
-    const name =
-      variable === undefined ? `\`${key.path.at(-1)}\`` : `<span title="${variable}">\`${key.path.at(-1)}\`</span>`;
-    lines.push(`| ${name} | ${key.type} | ${initial} | ${key.description}${idle} |`);
+    lines.push(`| \`${key.path.at(-1)}\` | ${key.type} | ${initial} | ${key.description}${idle} |`);
   }
   lines.push(
     '',
