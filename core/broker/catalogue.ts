@@ -1,0 +1,140 @@
+import type { Disk } from '../base/disk.ts';
+import { MillstreamError } from '../base/errors.ts';
+
+/*
+ * What the broker knows beside the logs: one JSON file `catalogue.json`, replaced as a whole (written beside it,
+ * synced, renamed, folder synced), so that a crash leaves the old one or the new one.
+ *
+ *   { "version": 1, "clusterId": "...", "nextProducerId": 1000,
+ *     "topics": [{ "name", "id": 32 hex digits, "partitions", "configs": {...}, "internal" }],
+ *     "deleting": [{ "name", "id", "partitions" }] }          their logs may still lie on disk
+ */
+const FILE = 'catalogue.json';
+
+export interface CatalogueTopic {
+  name: string;
+  /** 32 hex digits. */
+  id: string;
+  partitions: number;
+  /** Only what the topic sets itself. */
+  configs: Record<string, string>;
+  internal: boolean;
+}
+
+export interface DeletedTopic {
+  name: string;
+  id: string;
+  partitions: number;
+}
+
+interface Content {
+  version: 1;
+  clusterId: string;
+  nextProducerId: number;
+  topics: CatalogueTopic[];
+  deleting: DeletedTopic[];
+}
+
+/** Change the fields, then `save`; the change counts once `save` has resolved. */
+export class Catalogue {
+  readonly topics = new Map<string, CatalogueTopic>();
+  readonly deleting = new Map<string, DeletedTopic>();
+  clusterId: string;
+  nextProducerId = 0;
+  /** False when the directory held no catalogue. */
+  readonly existed: boolean;
+  private readonly disk: Disk;
+  private readonly directory: string;
+  /** The write in progress, and the one behind it that covers every later change. */
+  private running: Promise<void> | null = null;
+  private next: Promise<void> | null = null;
+
+  private constructor(disk: Disk, directory: string, content: Content | null, newClusterId: string) {
+    this.disk = disk;
+    this.directory = directory;
+    this.existed = content !== null;
+    this.clusterId = content?.clusterId ?? newClusterId;
+    this.nextProducerId = content?.nextProducerId ?? 0;
+    for (const topic of content?.topics ?? []) this.topics.set(topic.name, topic);
+    for (const topic of content?.deleting ?? []) this.deleting.set(topic.id, topic);
+  }
+
+  /** Kind `data`, code CORRUPT_CATALOGUE when the file does not parse. */
+  static async open(disk: Disk, directory: string, newClusterId: string): Promise<Catalogue> {
+    await disk.makeDirectory(directory);
+    return new Catalogue(disk, directory, await readContent(disk, `${directory}/${FILE}`), newClusterId);
+  }
+
+  /** Resolves when everything changed before the call is durable. Calls in flight together share one write. */
+  save(): Promise<void> {
+    if (!this.running && !this.next) return this.start();
+    this.next ??= (this.running ?? Promise.resolve()).then(
+      () => this.start(),
+      () => this.start(),
+    );
+    return this.next;
+  }
+
+  private start(): Promise<void> {
+    this.next = null;
+    this.running = this.write().finally(() => {
+      this.running = null;
+    });
+    return this.running;
+  }
+
+  private async write(): Promise<void> {
+    const content: Content = {
+      version: 1,
+      clusterId: this.clusterId,
+      nextProducerId: this.nextProducerId,
+      topics: [...this.topics.values()],
+      deleting: [...this.deleting.values()],
+    };
+    const bytes = Buffer.from(`${JSON.stringify(content, null, 1)}\n`);
+    const path = `${this.directory}/${FILE}`;
+    try {
+      await this.disk.remove(`${path}.new`);
+      const file = await this.disk.open(`${path}.new`, 'create');
+      try {
+        const written = await file.write([bytes], 0);
+        if (written !== bytes.length) throw new Error(`only ${written} of ${bytes.length} bytes could be written`);
+        await file.datasync();
+      } finally {
+        await file.close();
+      }
+      await this.disk.rename(`${path}.new`, path);
+      await this.disk.syncDirectory(this.directory);
+    } catch (error) {
+      const full = (error as { code?: unknown }).code === 'ENOSPC';
+      throw new MillstreamError(
+        'unavailable',
+        full ? 'DISK_FULL' : 'STORAGE_ERROR',
+        `The topic catalogue ${path} could not be written.`,
+        { cause: error, help: full ? 'Free some space on that disk.' : 'Check the disk and its permissions.' },
+      );
+    }
+  }
+}
+
+async function readContent(disk: Disk, path: string): Promise<Content | null> {
+  if (!(await disk.exists(path))) return null;
+  const file = await disk.open(path, 'read');
+  let bytes: Uint8Array;
+  try {
+    bytes = new Uint8Array(await file.size());
+    await file.read(bytes, 0);
+  } finally {
+    await file.close();
+  }
+  try {
+    const content = JSON.parse(Buffer.from(bytes).toString()) as Content;
+    if (content.version !== 1 || !Array.isArray(content.topics)) throw new Error('it is not of version 1');
+    return content;
+  } catch (error) {
+    throw new MillstreamError('data', 'CORRUPT_CATALOGUE', `The topic catalogue ${path} cannot be read.`, {
+      cause: error,
+      help: 'Put back a copy of it, or remove it: topics are then found again from their logs, with default settings.',
+    });
+  }
+}

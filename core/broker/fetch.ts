@@ -1,0 +1,201 @@
+import type { Clock } from '../base/clock.ts';
+import type { Counter } from '../base/metrics.ts';
+import type { RequestBody, ResponseInput } from '../protocol/api.ts';
+import { ErrorCode, errorCodeOf } from './kafka-error.ts';
+import { leaderEpochError } from './leader-epoch.ts';
+import type { Partition } from './partition.ts';
+import type { Connection, Handler } from './request.ts';
+import type { Topics } from './topics.ts';
+
+/** The most that one answer carries whatever the client allows (Kafka's fetch.max.bytes). */
+const MAX_RESPONSE_BYTES = 55 * 1024 * 1024;
+const READ_COMMITTED = 1;
+
+export interface FetchOptions {
+  topics: Topics;
+  clock: Clock;
+  consumed: Counter;
+}
+
+type Asked = RequestBody<1>['topics'][number]['partitions'][number];
+type PartitionAnswer = ResponseInput<1>['responses'][number]['partitions'][number];
+
+/** One partition of a fetch while it is gathered. */
+interface Item {
+  asked: Asked;
+  partition: Partition | null;
+  errorCode: number;
+  batches: Uint8Array[];
+  sizeBytes: number;
+  next: number;
+  divergingEpoch: { epoch: number; endOffset: number } | null;
+  /** It took all that the client allows for it. */
+  full: boolean;
+}
+
+/**
+ * Answers with what is below the high watermark; when that is less than the client wants, waits for more until its
+ * time is up. Sessions (KIP-227) are declined by answering session id 0.
+ */
+export function fetchHandler({ topics, clock, consumed }: FetchOptions): Handler<1> {
+  return async (body, { connection }) => {
+    if (body.sessionId !== 0 && body.sessionEpoch > 0) {
+      return { errorCode: ErrorCode.FETCH_SESSION_ID_NOT_FOUND, sessionId: 0, responses: [] };
+    }
+    const groups = body.topics.map(({ topic, partitions }) => ({
+      topic,
+      items: partitions.map(asked => begin(topics, topic, asked)),
+    }));
+    const items = groups.flatMap(group => group.items);
+    const deadline = clock.monotonic() + body.maxWaitMs;
+    const maxBytes = Math.min(body.maxBytes, MAX_RESPONSE_BYTES);
+    for (;;) {
+      const sizeBytes = await readMore(items, maxBytes);
+      const left = deadline - clock.monotonic();
+      if (sizeBytes >= body.minBytes || left <= 0 || items.length === 0) break;
+      if (items.some(({ errorCode, divergingEpoch }) => errorCode !== ErrorCode.NONE || divergingEpoch)) break;
+      if (items.some(hasMore)) continue;
+      if ((await change(items, clock, left, connection)) === 'gone') return null;
+    }
+    let records = 0;
+    for (const { next, asked } of items) records += next - asked.fetchOffset;
+    if (records > 0) consumed.add(records);
+    return {
+      errorCode: ErrorCode.NONE,
+      sessionId: 0,
+      responses: groups.map(({ topic, items: own }) => ({
+        topic,
+        partitions: own.map(item => answer(item, body.isolationLevel)),
+      })),
+    };
+  };
+}
+
+function begin(topics: Topics, topic: string, asked: Asked): Item {
+  const partition = topics.get(topic)?.partitions[asked.partition] ?? null;
+  const item: Item = {
+    asked,
+    partition,
+    errorCode: ErrorCode.NONE,
+    batches: [],
+    sizeBytes: 0,
+    next: asked.fetchOffset,
+    divergingEpoch: null,
+    full: false,
+  };
+  if (!partition) return { ...item, errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION };
+  const { log } = partition;
+  item.errorCode = leaderEpochError(log, asked.currentLeaderEpoch);
+  if (item.errorCode !== ErrorCode.NONE) return item;
+  if (asked.lastFetchedEpoch >= 0) {
+    // KIP-595: the client's offset may lie on a branch of the log that was cut off.
+    const end = log.endOffsetForEpoch(asked.lastFetchedEpoch);
+    if (!end || end.epoch < asked.lastFetchedEpoch || end.endOffset < asked.fetchOffset) {
+      item.divergingEpoch = end ?? { epoch: -1, endOffset: -1 };
+      return item;
+    }
+  }
+  if (asked.fetchOffset < log.startOffset || asked.fetchOffset > log.endOffset) {
+    item.errorCode = ErrorCode.OFFSET_OUT_OF_RANGE;
+  }
+  return item;
+}
+
+const isOpen = (item: Item): boolean =>
+  item.errorCode === ErrorCode.NONE && !item.full && item.divergingEpoch === null && item.partition !== null;
+
+const hasMore = (item: Item): boolean => isOpen(item) && (item.partition?.log.highWatermark ?? 0) > item.next;
+
+/** Reads on where there is more; the first batch of an answer is always whole. Returns the size gathered so far. */
+async function readMore(items: readonly Item[], maxBytes: number): Promise<number> {
+  let total = 0;
+  for (const { sizeBytes } of items) total += sizeBytes;
+  for (const item of items) {
+    if (!hasMore(item) || !item.partition) continue;
+    const room = Math.min(item.asked.partitionMaxBytes - item.sizeBytes, maxBytes - total);
+    if (room <= 0 && total > 0) {
+      item.full = true;
+      continue;
+    }
+    try {
+      const read = await item.partition.log.read(item.next, Math.max(room, 0));
+      // The log gives at least one batch; only the answer's first one may be more than is allowed.
+      if (total > 0 && read.sizeBytes > room) {
+        item.full = true;
+        continue;
+      }
+      item.batches.push(...read.batches);
+      item.sizeBytes += read.sizeBytes;
+      item.next = read.nextOffset;
+      total += read.sizeBytes;
+      if (read.sizeBytes >= room || item.partition.log.highWatermark > item.next) item.full = true;
+    } catch (error) {
+      item.errorCode = errorCodeOf(error);
+    }
+  }
+  return total;
+}
+
+/** Waits until a partition has more to give, one is deleted, the time is up or the client is gone. */
+function change(
+  items: readonly Item[],
+  clock: Clock,
+  leftMs: number,
+  connection: Connection,
+): Promise<'look again' | 'gone'> {
+  return new Promise(resolve => {
+    const stops: (() => void)[] = [];
+    const finish = (why: 'look again' | 'gone'): void => {
+      timer.cancel();
+      for (const stop of stops) stop();
+      resolve(why);
+    };
+    const wake = (): void => finish('look again');
+    const timer = clock.setTimer(leftMs, wake);
+    stops.push(connection.onClose(() => finish('gone')));
+    for (const item of items) {
+      if (!item.partition || !isOpen(item)) continue;
+      const { partition } = item;
+      const { log } = partition;
+      stops.push(
+        log.onAdvance(() => {
+          if (log.highWatermark > item.next) wake();
+        }),
+        partition.onClose(() => {
+          item.errorCode = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+          wake();
+        }),
+      );
+    }
+  });
+}
+
+function answer(item: Item, isolationLevel: number): PartitionAnswer {
+  const log = item.partition?.log;
+  const failed = item.errorCode !== ErrorCode.NONE;
+  const highWatermark = failed || !log ? -1 : log.highWatermark;
+  return {
+    partitionIndex: item.asked.partition,
+    errorCode: item.errorCode,
+    highWatermark,
+    lastStableOffset: highWatermark,
+    logStartOffset: failed || !log ? -1 : log.startOffset,
+    abortedTransactions: isolationLevel === READ_COMMITTED ? [] : null,
+    ...(item.divergingEpoch ? { divergingEpoch: item.divergingEpoch } : {}),
+    records: failed ? [] : joined(item.batches),
+  };
+}
+
+/** Batches that lie one behind the other in one buffer go out as one piece: fewer entries for writev. */
+export function joined(batches: readonly Uint8Array[]): Uint8Array[] {
+  const pieces: Uint8Array[] = [];
+  for (const batch of batches) {
+    const last = pieces.at(-1);
+    if (last && last.buffer === batch.buffer && last.byteOffset + last.length === batch.byteOffset) {
+      pieces[pieces.length - 1] = new Uint8Array(last.buffer, last.byteOffset, last.length + batch.length);
+    } else {
+      pieces.push(batch);
+    }
+  }
+  return pieces;
+}

@@ -1,0 +1,89 @@
+import type { Handlers } from '../request.ts';
+import type { Topics } from '../topics.ts';
+import { ErrorCode } from '../kafka-error.ts';
+import type { Coordinator, OffsetToCommit } from './coordinator.ts';
+
+const BATCHED_FETCH_FROM = 8;
+
+/** OffsetCommit and OffsetFetch. Without transactions every position that is durable is stable. */
+export function offsetHandlers(coordinator: Coordinator, topics: Topics): Handlers {
+  return {
+    8: async body => {
+      const positions: OffsetToCommit[] = [];
+      for (const { name, partitions } of body.topics) {
+        const known = topics.get(name)?.partitions.length ?? 0;
+        for (const { partitionIndex, committedOffset, committedLeaderEpoch, committedMetadata } of partitions) {
+          if (partitionIndex < 0 || partitionIndex >= known) continue;
+          positions.push({
+            topic: name,
+            partition: partitionIndex,
+            offset: committedOffset,
+            leaderEpoch: committedLeaderEpoch,
+            metadata: committedMetadata,
+          });
+        }
+      }
+      const { groupId, memberId, groupInstanceId, generationIdOrMemberEpoch: generationId } = body;
+      const codes = await coordinator.commit(groupId, { memberId, groupInstanceId, generationId }, positions);
+      const byPosition = new Map(positions.map(({ topic, partition }, i) => [`${topic}/${partition}`, codes[i]]));
+      return {
+        topics: body.topics.map(({ name, partitions }) => ({
+          name,
+          partitions: partitions.map(({ partitionIndex }) => ({
+            partitionIndex,
+            errorCode: byPosition.get(`${name}/${partitionIndex}`) ?? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+          })),
+        })),
+      };
+    },
+    9: (body, { apiVersion }) => {
+      if (apiVersion >= BATCHED_FETCH_FROM) {
+        return {
+          groups: body.groups.map(group => ({
+            groupId: group.groupId,
+            errorCode: ErrorCode.NONE,
+            topics: fetchOffsets(coordinator, group.groupId, group.topics),
+          })),
+        };
+      }
+      return { errorCode: ErrorCode.NONE, topics: fetchOffsets(coordinator, body.groupId, body.topics) };
+    },
+  };
+}
+
+interface FetchedTopic {
+  name: string;
+  partitions: {
+    partitionIndex: number;
+    committedOffset: number;
+    committedLeaderEpoch: number;
+    metadata: string;
+    errorCode: number;
+  }[];
+}
+
+/** `asked` null: everything that the group has. A partition without a position has offset -1. */
+function fetchOffsets(
+  { offsets }: Coordinator,
+  groupId: string,
+  asked: readonly { name: string; partitionIndexes: readonly number[] }[] | null,
+): FetchedTopic[] {
+  const wanted = asked
+    ? asked.map(({ name, partitionIndexes }) => [name, partitionIndexes] as const)
+    : [...Map.groupBy(offsets.of(groupId, 'durable'), ({ topic }) => topic)].map(
+        ([name, own]) => [name, own.map(({ partition }) => partition)] as const,
+      );
+  return wanted.map(([name, partitionIndexes]) => ({
+    name,
+    partitions: partitionIndexes.map(partitionIndex => {
+      const committed = offsets.durable(groupId, name, partitionIndex);
+      return {
+        partitionIndex,
+        committedOffset: committed?.offset ?? -1,
+        committedLeaderEpoch: committed?.leaderEpoch ?? -1,
+        metadata: committed?.metadata ?? '',
+        errorCode: ErrorCode.NONE,
+      };
+    }),
+  }));
+}

@@ -1,0 +1,65 @@
+import type { Clock, Timer } from '../base/clock.ts';
+import type { Logger } from '../base/logger.ts';
+import type { BrokerConfig } from './config.ts';
+import type { Coordinator } from './groups/coordinator.ts';
+import type { Topics } from './topics.ts';
+
+export interface HousekeepingOptions {
+  topics: Topics;
+  coordinator: Coordinator;
+  config: BrokerConfig;
+  clock: Clock;
+  logger: Logger;
+  /** Nothing at or above this offset is removed by retention, whatever its age. */
+  retentionFloor: (topic: string, partition: number) => number;
+}
+
+/** What runs by the clock: retention, forgotten producers, expired positions. */
+export class Housekeeping {
+  private readonly options: HousekeepingOptions;
+  private timer: Timer | null = null;
+  private running: Promise<void> = Promise.resolve();
+  private closed = false;
+
+  constructor(options: HousekeepingOptions) {
+    this.options = options;
+    this.schedule();
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    this.timer?.cancel();
+    await this.running;
+  }
+
+  /** One round; errors are logged, the next round tries again. */
+  async run(): Promise<void> {
+    const { topics, coordinator, config, clock, logger, retentionFloor } = this.options;
+    for (const topic of topics.list()) {
+      for (const { log, index, producers } of topic.partitions) {
+        if (this.closed) return;
+        producers.expire(clock.now() - config.producerIdExpirationMs);
+        if (topic.internal) continue;
+        try {
+          await log.enforceRetention(clock.now(), retentionFloor(topic.name, index));
+        } catch (error) {
+          logger.warn('retention failed', { topic: topic.name, partition: index, error });
+        }
+      }
+    }
+    try {
+      await coordinator.expire();
+    } catch (error) {
+      logger.warn('expired positions could not be removed', { error });
+    }
+  }
+
+  private schedule(): void {
+    const { clock, config } = this.options;
+    this.timer = clock.setTimer(config.housekeepingIntervalMs, () => {
+      this.running = this.run().finally(() => {
+        if (!this.closed) this.schedule();
+      });
+    });
+  }
+}

@@ -1,0 +1,76 @@
+import type { Clock } from '../base/clock.ts';
+import { MillstreamError } from '../base/errors.ts';
+import type { BatchHeader } from '../log/batch.ts';
+import type { Appended, LogStore, PartitionLog } from '../log/log.ts';
+import { ProducerState } from './producer-state.ts';
+import type { Topic } from './topics.ts';
+
+/** One partition: its log and what its producers wrote. */
+export class Partition {
+  readonly topic: Topic;
+  readonly index: number;
+  readonly log: PartitionLog;
+  readonly producers: ProducerState;
+  /** Base offsets of appends that are not durable yet: a retried batch waits for its original. */
+  private readonly inFlight = new Map<number, Promise<void>>();
+  private readonly closeListeners = new Set<() => void>();
+  private closed = false;
+
+  private constructor(topic: Topic, index: number, log: PartitionLog, producers: ProducerState) {
+    this.topic = topic;
+    this.index = index;
+    this.log = log;
+    this.producers = producers;
+  }
+
+  static async open(
+    topic: Topic,
+    index: number,
+    { store, clock }: { store: LogStore; clock: Clock },
+  ): Promise<Partition> {
+    const producers = new ProducerState(clock);
+    const id = { topic: topic.name, topicId: topic.id, partition: index };
+    const log = await store.open(id, topic.settings.log, producers);
+    return new Partition(topic, index, log, producers);
+  }
+
+  /** Appends checked batches, or finds that they are a retry: then the answer is the original's, durable like it. */
+  append(bytes: Uint8Array, headers: readonly BatchHeader[], retain: 'own' | 'copy'): Appended {
+    if (this.closed) throw new MillstreamError('closed', 'CLOSED', `Topic '${this.topic.name}' is being deleted.`);
+    const original = this.producers.check(headers);
+    if (original) {
+      return {
+        baseOffset: original.firstOffset,
+        lastOffset: original.lastOffset,
+        appendTime: -1,
+        durable: this.inFlight.get(original.firstOffset) ?? Promise.resolve(),
+      };
+    }
+    const appended = this.log.append(bytes, headers, retain);
+    this.topic.produced.add(appended.lastOffset - appended.baseOffset + 1);
+    if (this.log.highWatermark <= appended.lastOffset) this.follow(appended, headers);
+    return appended;
+  }
+
+  private follow(appended: Appended, headers: readonly BatchHeader[]): void {
+    if ((headers[0]?.producerId ?? -1) < 0) return;
+    this.inFlight.set(appended.baseOffset, appended.durable);
+    appended.durable.then(
+      () => this.inFlight.delete(appended.baseOffset),
+      // It stays: whether the bytes are there is unknown, so a retry must fail like the original.
+      () => {},
+    );
+  }
+
+  onClose(listener: () => void): () => void {
+    this.closeListeners.add(listener);
+    return () => this.closeListeners.delete(listener);
+  }
+
+  /** The topic is deleted: wakes whoever waits for records. */
+  close(): void {
+    this.closed = true;
+    for (const listener of this.closeListeners) listener();
+    this.closeListeners.clear();
+  }
+}

@@ -1,0 +1,147 @@
+import type { Clock } from '../base/clock.ts';
+import type { BatchHeader } from '../log/batch.ts';
+import { isControl } from '../log/batch.ts';
+import type { LogObserver } from '../log/log.ts';
+import { refused } from './kafka-error.ts';
+import { decodeProducerSnapshot, encodeProducerSnapshot } from './producer-snapshot.ts';
+
+/** How many batches of a producer are remembered: a client has at most five requests in flight. */
+const WINDOW = 5;
+const MAX_SEQUENCE = 2147483647;
+
+export interface SeenBatch {
+  firstSequence: number;
+  lastSequence: number;
+  firstOffset: number;
+  lastOffset: number;
+}
+
+export interface ProducerEntry {
+  producerId: number;
+  epoch: number;
+  /** Oldest first; empty when only the epoch is known. */
+  batches: SeenBatch[];
+  /** Wall clock when it last wrote. */
+  lastTimestamp: number;
+}
+
+/**
+ * What the idempotent producers of one partition wrote (KIP-98): finds retried batches and refuses gaps. It watches
+ * the log, so that recovery rebuilds it from the batches behind the last snapshot.
+ */
+export class ProducerState implements LogObserver {
+  private readonly clock: Clock;
+  private readonly entries = new Map<number, ProducerEntry>();
+
+  constructor(clock: Clock) {
+    this.clock = clock;
+  }
+
+  get size(): number {
+    return this.entries.size;
+  }
+
+  get(producerId: number): ProducerEntry | undefined {
+    return this.entries.get(producerId);
+  }
+
+  restore(snapshot: Uint8Array | null): void {
+    this.entries.clear();
+    for (const entry of snapshot ? decodeProducerSnapshot(snapshot) : []) this.entries.set(entry.producerId, entry);
+  }
+
+  snapshot(): Uint8Array {
+    return encodeProducerSnapshot([...this.entries.values()]);
+  }
+
+  batch(header: BatchHeader): void {
+    if (header.producerId < 0 || isControl(header)) return;
+    let entry = this.entries.get(header.producerId);
+    if (!entry) {
+      entry = { producerId: header.producerId, epoch: header.producerEpoch, batches: [], lastTimestamp: 0 };
+      this.entries.set(header.producerId, entry);
+    }
+    if (entry.epoch !== header.producerEpoch) {
+      entry.epoch = header.producerEpoch;
+      entry.batches = [];
+    }
+    entry.batches.push({
+      firstSequence: header.baseSequence,
+      lastSequence: addSequence(header.baseSequence, header.lastOffsetDelta),
+      firstOffset: header.baseOffset,
+      lastOffset: header.baseOffset + header.lastOffsetDelta,
+    });
+    if (entry.batches.length > WINDOW) entry.batches.shift();
+    entry.lastTimestamp = this.clock.now();
+  }
+
+  /**
+   * Looks at batches of one append before they are written. Returns the original when the first of them is a retry;
+   * null when they may be written. Throws kind `invalid`: OUT_OF_ORDER_SEQUENCE_NUMBER or INVALID_PRODUCER_EPOCH.
+   */
+  check(headers: readonly BatchHeader[]): SeenBatch | null {
+    let epoch = -1;
+    let last = -1;
+    let producerId = -1;
+    for (const header of headers) {
+      if (header.producerId < 0) continue;
+      if (header.producerId !== producerId) {
+        const entry = this.entries.get(header.producerId);
+        producerId = header.producerId;
+        epoch = entry?.epoch ?? -1;
+        last = entry?.batches.at(-1)?.lastSequence ?? -1;
+        const original = entry && findRetry(entry, header);
+        if (original) return original;
+      }
+      const fresh = epoch === -1;
+      if (header.producerEpoch < epoch) {
+        throw refused(
+          'INVALID_PRODUCER_EPOCH',
+          `Epoch of producer ${header.producerId} is ${epoch}, the batch has the older ${header.producerEpoch}.`,
+        );
+      }
+      if (header.producerEpoch > epoch && !fresh) {
+        if (header.baseSequence !== 0) throw outOfOrder(header, 0);
+      } else if (!fresh && last !== -1 && header.baseSequence !== addSequence(last, 1)) {
+        throw outOfOrder(header, addSequence(last, 1));
+      }
+      // A producer that is not known (its state expired, or its records are deleted) may go on anywhere (KIP-360).
+      epoch = header.producerEpoch;
+      last = addSequence(header.baseSequence, header.lastOffsetDelta);
+    }
+    return null;
+  }
+
+  /** Forgets producers that wrote nothing since `before` (wall clock). */
+  expire(before: number): void {
+    for (const entry of this.entries.values()) {
+      if (entry.lastTimestamp < before) this.entries.delete(entry.producerId);
+    }
+  }
+}
+
+function findRetry(entry: ProducerEntry, header: BatchHeader): SeenBatch | null {
+  if (entry.epoch !== header.producerEpoch) return null;
+  const lastSequence = addSequence(header.baseSequence, header.lastOffsetDelta);
+  return (
+    entry.batches.find(seen => seen.firstSequence === header.baseSequence && seen.lastSequence === lastSequence) ?? null
+  );
+}
+
+/** Sequences run from 0 to 2^31 - 1 and then begin anew. */
+export function addSequence(sequence: number, count: number): number {
+  const sum = sequence + count;
+  return sum > MAX_SEQUENCE ? sum - MAX_SEQUENCE - 1 : sum;
+}
+
+export function subtractSequence(sequence: number, count: number): number {
+  const difference = sequence - count;
+  return difference < 0 ? difference + MAX_SEQUENCE + 1 : difference;
+}
+
+function outOfOrder(header: BatchHeader, expected: number): Error {
+  return refused(
+    'OUT_OF_ORDER_SEQUENCE_NUMBER',
+    `Producer ${header.producerId} sent sequence ${header.baseSequence} where ${expected} was expected.`,
+  );
+}
