@@ -32,6 +32,9 @@ export function millstream_process(ptr: usize, length: i32): i64 {
 }
 `;
 
+const FLAGS = ['--runtime', 'stub', '--enable', 'simd', '--use', 'abort=~lib/millstream/assembly/host/abort'];
+const OPTIMIZED = ['-O3', '--noAssert', '--converge'];
+
 export interface CompileOptions {
   /** Names, line numbers and assertions in the output. Default false. */
   debug?: boolean;
@@ -52,12 +55,7 @@ export async function compileModule(folder: string, options: CompileOptions = {}
     said += typeof text === 'string' ? text : Buffer.from(text).toString();
   };
   const { error } = await compile(
-    [
-      'entry.ts',
-      ...['--outFile', 'module.wasm', '--runtime', 'stub', '--enable', 'simd'],
-      ...['--use', 'abort=~lib/millstream/assembly/host/abort'],
-      ...(options.debug ? ['--debug'] : ['-O3', '--noAssert', '--converge']),
-    ],
+    ['entry.ts', '--outFile', 'module.wasm', ...FLAGS, ...(options.debug ? ['--debug'] : OPTIMIZED)],
     {
       readFile: read,
       writeFile: (name, contents) => {

@@ -1,4 +1,4 @@
-import { Bytes, allocateLasting, scan } from 'millstream/assembly';
+import { Bytes, allocateLasting, copy, scan } from 'millstream/assembly';
 import { Field } from './fields';
 import { Method } from './method';
 
@@ -15,10 +15,14 @@ export class Editor {
   constructor(private method: Method) {}
 
   /** False when the text is not JSON. */
-  run(from: usize, to: usize, root: Field): bool {
+  run(text: Bytes, root: Field): bool {
     this.count = 0;
-    const end = this.walk(scan.skipSpace(from, to), to, root);
-    return end != 0 && scan.onlySpaceLeft(end, to);
+    const to = text.ptr + text.length;
+    scan.seal(to);
+    const end = this.walk(scan.skipSpace(text.ptr), root);
+    const whole = end != 0 && scan.onlySpaceLeft(end, to);
+    scan.unseal();
+    return whole;
   }
 
   /** Before it, `run` has found something. */
@@ -32,75 +36,76 @@ export class Editor {
     let at = target;
     let copied = value.ptr;
     for (let i = 0; i < this.count; i++) {
-      memory.copy(at, copied, this.from(i) - copied);
+      copy(at, copied, <i32>(this.from(i) - copied));
       at += this.from(i) - copied;
       if (!this.method.removes) at = this.method.write(at, this.from(i), this.to(i));
       copied = this.to(i);
     }
-    memory.copy(at, copied, last - copied);
+    copy(at, copied, <i32>(last - copied));
     return new Bytes(target, <i32>(at + (last - copied) - target));
   }
 
-  private walk(at: usize, end: usize, field: Field): usize {
-    const first = at < end ? load<u8>(at) : 0;
-    if (first == 0x7b) return this.walkObject(at, end, field);
-    if (first == 0x5b) return this.walkArray(at, end, field);
-    return scan.skipValue(at, end);
+  private walk(at: usize, field: Field): usize {
+    const first = load<u8>(at);
+    if (first == 0x7b) return this.walkObject(at, field);
+    if (first == 0x5b) return this.walkArray(at, field);
+    return scan.skipValue(at);
   }
 
-  private walkObject(at: usize, end: usize, field: Field): usize {
-    at = scan.skipSpace(at + 1, end);
-    if (at < end && load<u8>(at) == 0x7d) return at + 1;
+  private walkObject(at: usize, field: Field): usize {
+    at = scan.skipSpace(at + 1);
+    if (load<u8>(at) == 0x7d) return at + 1;
     let comma: usize = 0;
     while (true) {
-      const member = at;
-      if (at >= end || load<u8>(at) != 0x22) return scan.reject(at, 'a key');
-      const quote = scan.findQuote(at + 1, end);
-      const value = scan.skipColon(quote, end);
-      if (value == 0) return 0;
-      const child = field.childOfKey(at + 1, quote);
-      let removed = false;
-      if (child === null) at = scan.skipValue(value, end);
-      else if (child.ends) {
-        at = scan.skipValue(value, end);
-        removed = at != 0 && this.edit(value, at, member, comma);
-      } else at = this.walk(value, end, child);
+      const key = scan.expectKey(at);
+      if (key == 0) return 0;
+      const quote = scan.findQuote(key + 1);
+      at = scan.skipColon(quote);
       if (at == 0) return 0;
-      at = scan.skipSpace(at, end);
-      const next = at < end ? load<u8>(at) : 0;
+      const child = field.childOfKey(key + 1, quote);
+      let removed = false;
+      if (child === null) at = scan.skipValue(at);
+      else if (!child.ends) at = this.walk(at, child);
+      else {
+        const value = at;
+        at = scan.skipValue(value);
+        removed = at != 0 && this.edit(value, at, key, comma);
+      }
+      if (at == 0) return 0;
+      at = scan.skipSpace(at);
+      const next = load<u8>(at);
       if (next == 0x7d) return at + 1;
       if (next != 0x2c) return scan.reject(at, "',' or '}'");
-      // A member that is not removed may give its comma to the next one; before the first of them, the comma behind.
-      if (!removed) comma = at;
-      else if (comma == 0) this.stretch(at + 1);
+      // What is removed goes with the comma before it; before the first that stays, with the one behind.
+      if (removed && comma == 0) this.stretch(at + 1);
       else comma = at;
-      at = scan.skipSpace(at + 1, end);
+      at = scan.skipSpace(at + 1);
     }
   }
 
-  private walkArray(at: usize, end: usize, field: Field): usize {
-    at = scan.skipSpace(at + 1, end);
-    if (at < end && load<u8>(at) == 0x5d) return at + 1;
+  private walkArray(at: usize, field: Field): usize {
+    at = scan.skipSpace(at + 1);
+    if (load<u8>(at) == 0x5d) return at + 1;
     let comma: usize = 0;
     let index = 0;
     while (true) {
-      const value = at;
       const child = field.childOfIndex(index++);
       let removed = false;
-      if (child === null) at = scan.skipValue(value, end);
-      else if (child.ends) {
-        at = scan.skipValue(value, end);
+      if (child === null) at = scan.skipValue(at);
+      else if (!child.ends) at = this.walk(at, child);
+      else {
+        const value = at;
+        at = scan.skipValue(value);
         removed = at != 0 && this.edit(value, at, value, comma);
-      } else at = this.walk(value, end, child);
+      }
       if (at == 0) return 0;
-      at = scan.skipSpace(at, end);
-      const next = at < end ? load<u8>(at) : 0;
+      at = scan.skipSpace(at);
+      const next = load<u8>(at);
       if (next == 0x5d) return at + 1;
       if (next != 0x2c) return scan.reject(at, "',' or ']'");
-      if (!removed) comma = at;
-      else if (comma == 0) this.stretch(at + 1);
+      if (removed && comma == 0) this.stretch(at + 1);
       else comma = at;
-      at = scan.skipSpace(at + 1, end);
+      at = scan.skipSpace(at + 1);
     }
   }
 

@@ -1,34 +1,28 @@
-import { Bytes, Json, Output, Record, json } from 'millstream/assembly';
+import { Json, Output, Record, json } from 'millstream/assembly';
 import { Editor } from './editor';
 import { Field, addField } from './fields';
 import { Method } from './method';
 
-let root: Field = new Field();
-let editor: Editor = new Editor(new Method());
+const root = new Field();
+const method = new Method();
+const editor = new Editor(method);
 
-/** What module.toml says of the config is checked again here: a module must not scrub less than it was told to. */
+/** What module.toml says of the config is checked here again: a module must not scrub less than it was told to. */
 export function configure(config: Json): string | null {
-  const fields = config.get('fields');
-  if (!fields.isArray || fields.length == 0) return '`fields` must be a list of at least one path';
-  for (let i = 0, n = fields.length; i < n; i++) {
-    const path = fields.at(i);
-    if (!path.isString || path.text().length == 0)
-      return '`fields` holds something that is not a path: ' + path.raw.toString();
+  const fields = config.get('fields').elements();
+  if (fields.length == 0) return '`fields` must be a list of at least one path';
+  for (let i = 0; i < fields.length; i++) {
+    const path = fields[i];
+    if (!path.isString || path.text().length == 0) return '`fields` must hold paths, not ' + path.raw.toString();
     addField(root, json.path(path.text()));
   }
   root.merge();
-  const method = new Method();
-  const reason = method.configure(config);
-  editor = new Editor(method);
-  return reason;
+  return method.configure(config);
 }
 
 export function transform(r: Record, out: Output): void {
-  const value = r.value;
-  if (!editor.run(value.ptr, value.ptr + value.length, root)) {
-    r.fail('INVALID_JSON', json.rejection(value));
-    return;
-  }
-  if (editor.count > 0) r.setValue(editor.apply(value));
+  if (r.isTombstone) return out.emit(r);
+  if (!editor.run(r.value, root)) return r.fail('INVALID_JSON', json.rejection(r.value));
+  if (editor.count > 0) r.setValue(editor.apply(r.value));
   out.emit(r);
 }

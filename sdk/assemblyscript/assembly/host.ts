@@ -29,7 +29,13 @@ export function log(text: string, level: i32 = INFO): void {
 export function failAt(index: i32, code: string, text: string): void {
   const codeBytes = utf8(code);
   const textBytes = utf8(text);
-  hostFail(index, changetype<usize>(codeBytes), codeBytes.byteLength, changetype<usize>(textBytes), textBytes.byteLength);
+  hostFail(
+    index,
+    changetype<usize>(codeBytes),
+    codeBytes.byteLength,
+    changetype<usize>(textBytes),
+    textBytes.byteLength,
+  );
 }
 
 let current: i32 = -1;

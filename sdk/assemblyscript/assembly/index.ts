@@ -9,10 +9,13 @@
 import * as json from './json-functions';
 import * as scan from './scan';
 export { allocateLasting } from './arena';
+export { copy } from './copy';
 export { Bytes } from './bytes';
 export { DEBUG, ERROR, INFO, WARN, log } from './host';
 export { Json } from './json';
 export { Output } from './output';
-export { Segment } from './path';
+export { quoteTo, quotedSize } from './escape';
+export { Path, Segment } from './path';
 export { Record } from './record';
+export { sha256, writeHex } from './sha256';
 export { json, scan };

@@ -1,30 +1,34 @@
 import { Bytes } from './bytes';
-import { Segment, decodeTo, hasEscape, parsePath } from './path';
-import {
-  findQuote,
-  onlySpaceLeft,
-  rejectionAddress,
-  rejectionExpected,
-  reject,
-  skipColon,
-  skipSpace,
-  skipValue,
-} from './scan';
+import { decodeTo, hasEscape } from './escape';
+import { parseNumber } from './number';
+import { Path, Segment } from './path';
+import { pathOf } from './path-cache';
+import { removeAt, setAt } from './splice';
+import { findQuote, onlySpaceLeft, seal, skipColon, skipSpace, skipValue, unseal } from './scan';
 
-/** A value in JSON text: a view, nothing is copied. `exists` is false for what was not found. */
+/**
+ * A value in JSON text that was checked as a whole: a view, nothing is copied. `exists` is false for what was not
+ * found; every question to it has an answer then, too.
+ */
 @final
 export class Json {
   constructor(
-    public ptr: usize,
-    public end: usize,
+    readonly ptr: usize,
+    readonly end: usize,
   ) {}
 
-  /** Checks the whole text; null when it is not JSON (then `rejection` says why). */
+  /** Checks the whole text; null when it is not JSON (then `json.rejection` says why). */
   static parse(from: usize, to: usize): Json | null {
-    const start = skipSpace(from, to);
-    const end = skipValue(start, to);
-    if (end == 0 || !onlySpaceLeft(end, to)) return null;
-    return new Json(start, end);
+    seal(to);
+    const start = skipSpace(from);
+    const end = skipValue(start);
+    const whole = end != 0 && onlySpaceLeft(end, to);
+    unseal();
+    return whole ? new Json(start, end) : null;
+  }
+
+  static nothing(): Json {
+    return new Json(0, 0);
   }
 
   get exists(): bool {
@@ -55,73 +59,113 @@ export class Json {
     return this.ptr == 0 ? 0 : load<u8>(this.ptr);
   }
 
-  /** The value at a path; of keys that occur twice the last counts, as for JSON.parse. */
+  /** The value at a path such as `customer.email` or `items.0.sku`. Of keys that occur twice the last counts, as for
+   * JSON.parse. Cheap for literals; for a path from the configuration keep a `json.path` and use `find`. */
   get(path: string): Json {
-    const segments = parsePath(path);
+    return this.find(pathOf(path));
+  }
+
+  find(path: Path): Json {
     let at: Json = this;
-    for (let i = 0, n = segments.length; i < n && at.exists; i++) at = at.child(segments[i]);
+    for (let i = 0, n = path.length; i < n && at.exists; i++) at = at.child(unchecked(path[i]));
     return at;
   }
 
-  /** Of an array or object: how many elements or members. */
-  get length(): i32 {
-    let count = 0;
-    let at = this.ptr;
-    if (!this.isArray && !this.isObject) return 0;
-    at = skipSpace(at + 1, this.end);
-    while (load<u8>(at) != 0x5d && load<u8>(at) != 0x7d) {
-      if (this.isObject) at = skipColon(findQuote(at + 1, this.end), this.end);
-      at = skipSpace(skipValue(at, this.end), this.end);
-      if (load<u8>(at) == 0x2c) at = skipSpace(at + 1, this.end);
-      count++;
-    }
-    return count;
+  /** The text with `value` (JSON text, see `json.quote`, `json.number`) at the path: replaced, or added as the last
+   * member; objects that are missing on the way are made. Unchanged when something on the way is no object, or the
+   * array has no such element. */
+  set(path: string, value: Bytes): Json {
+    return setAt(this, pathOf(path), value);
   }
 
-  at(index: i32): Json {
-    if (!this.isArray) return new Json(0, 0);
-    let at = skipSpace(this.ptr + 1, this.end);
-    for (let i = 0; load<u8>(at) != 0x5d; i++) {
-      const end = skipValue(at, this.end);
-      if (i == index) return new Json(at, end);
-      at = skipSpace(end, this.end);
-      if (load<u8>(at) == 0x2c) at = skipSpace(at + 1, this.end);
-    }
-    return new Json(0, 0);
+  /** The text without the member or element at the path, all of them if its key occurs more than once. */
+  remove(path: string): Json {
+    return removeAt(this, pathOf(path));
   }
 
-  child(segment: Segment): Json {
-    if (this.isArray) return segment.index >= 0 ? this.at(segment.index) : new Json(0, 0);
-    const found = new Json(0, 0);
-    if (!this.isObject) return found;
-    let at = skipSpace(this.ptr + 1, this.end);
+  /** The elements of an array; empty for anything else. */
+  elements(): Json[] {
+    const elements: Json[] = [];
+    if (!this.isArray) return elements;
+    let at = skipSpace(this.ptr + 1);
+    while (load<u8>(at) != 0x5d) {
+      const end = skipValue(at);
+      elements.push(new Json(at, end));
+      at = nextElement(end);
+    }
+    return elements;
+  }
+
+  /** The keys of an object, in order; empty for anything else. */
+  keys(): string[] {
+    const keys: string[] = [];
+    if (!this.isObject) return keys;
+    let at = skipSpace(this.ptr + 1);
     while (load<u8>(at) != 0x7d) {
-      const quote = findQuote(at + 1, this.end);
-      const value = skipColon(quote, this.end);
-      const end = skipValue(value, this.end);
-      if (segment.isKey(at + 1, quote)) {
-        found.ptr = value;
-        found.end = end;
-      }
-      at = skipSpace(end, this.end);
-      if (load<u8>(at) == 0x2c) at = skipSpace(at + 1, this.end);
+      const quote = findQuote(at + 1);
+      keys.push(decode(at + 1, quote));
+      at = nextElement(skipValue(skipColon(quote)));
     }
-    return found;
+    return keys;
   }
 
-  /** A string's text, escapes decoded; of anything else the JSON text itself; `otherwise` when it does not exist. */
+  /** One name further. */
+  child(segment: Segment): Json {
+    if (this.isArray) return this.element(segment.index);
+    if (!this.isObject) return Json.nothing();
+    let found: usize = 0;
+    let foundEnd: usize = 0;
+    let at = skipSpace(this.ptr + 1);
+    while (load<u8>(at) != 0x7d) {
+      const key = at + 1;
+      const quote = findQuote(key);
+      const value = skipColon(quote);
+      const end = skipValue(value);
+      if (segment.isKey(key, quote)) {
+        found = value;
+        foundEnd = end;
+      }
+      at = nextElement(end);
+    }
+    return new Json(found, foundEnd);
+  }
+
+  private element(index: i32): Json {
+    if (index < 0) return Json.nothing();
+    let at = skipSpace(this.ptr + 1);
+    for (let i = 0; load<u8>(at) != 0x5d; i++) {
+      const end = skipValue(at);
+      if (i == index) return new Json(at, end);
+      at = nextElement(end);
+    }
+    return Json.nothing();
+  }
+
+  /** A string's text, escapes decoded; of anything else its JSON text; `otherwise` when it does not exist. */
   text(otherwise: string = ''): string {
     if (this.ptr == 0) return otherwise;
-    if (!this.isString) return String.UTF8.decodeUnsafe(this.ptr, this.end - this.ptr);
-    const from = this.ptr + 1;
-    const to = this.end - 1;
-    if (!hasEscape(from, to)) return String.UTF8.decodeUnsafe(from, to - from);
-    const scratch = heap.alloc(to - from);
-    return String.UTF8.decodeUnsafe(scratch, decodeTo(scratch, from, to) - scratch);
+    if (this.isString) return decode(this.ptr + 1, this.end - 1);
+    return String.UTF8.decodeUnsafe(this.ptr, this.end - this.ptr);
   }
 
+  /** Is it a string with this text? */
+  isText(text: string): bool {
+    return this.isString && this.text() == text;
+  }
+
+  /** A string's text as UTF-8, escapes decoded; of anything else its JSON text. A view when there is nothing to decode. */
+  utf8(): Bytes {
+    if (!this.isString) return this.raw;
+    const from = this.ptr + 1;
+    const to = this.end - 1;
+    if (!hasEscape(from, to)) return new Bytes(from, <i32>(to - from));
+    const decoded = heap.alloc(to - from);
+    return new Bytes(decoded, <i32>(decodeTo(decoded, from, to) - decoded));
+  }
+
+  /** `otherwise` when it is no number (a string with digits is none). */
   number(otherwise: f64 = NaN): f64 {
-    return this.isNumber ? parseFloat(this.text()) : otherwise;
+    return this.isNumber ? parseNumber(this.ptr, this.end) : otherwise;
   }
 
   bool(otherwise: bool = false): bool {
@@ -130,6 +174,20 @@ export class Json {
 
   /** The JSON text of this value. */
   get raw(): Bytes {
-    return new Bytes(this.ptr, <i32>(this.end - this.ptr));
+    return new Bytes(this.ptr, this.ptr == 0 ? -1 : <i32>(this.end - this.ptr));
   }
+}
+
+/** From behind an element to the next one, or to the closing bracket. */
+// @ts-ignore: decorator
+@inline
+function nextElement(end: usize): usize {
+  const at = skipSpace(end);
+  return load<u8>(at) == 0x2c ? skipSpace(at + 1) : at;
+}
+
+function decode(from: usize, to: usize): string {
+  if (!hasEscape(from, to)) return String.UTF8.decodeUnsafe(from, to - from);
+  const scratch = heap.alloc(to - from);
+  return String.UTF8.decodeUnsafe(scratch, decodeTo(scratch, from, to) - scratch);
 }

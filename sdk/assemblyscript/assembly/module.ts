@@ -36,10 +36,10 @@ export function readInit(ptr: usize, length: usize): Json {
   const copy = allocateLasting(length);
   memory.copy(copy, ptr, length);
   const init = Json.parse(copy, copy + length);
-  if (init === null) return new Json(0, 0);
+  if (init === null) return Json.nothing();
   const names: string[] = [];
-  const outputs = init.get('outputs');
-  for (let i = 0, n = outputs.length; i < n; i++) names.push(outputs.at(i).text());
+  const outputs = init.get('outputs').elements();
+  for (let i = 0; i < outputs.length; i++) names.push(outputs[i].text());
   if (names.length > 0) output.setNames(names);
   return init.get('config');
 }

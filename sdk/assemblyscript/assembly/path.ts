@@ -1,25 +1,23 @@
-import { hexDigit } from './scan';
+import { SLACK } from './arena';
+import { decodeTo, hasEscape } from './escape';
 
 /** One name of a path, as UTF-8. */
 @final
 export class Segment {
   /** What it is as an index into an array; -1 when it is none. */
-  index: i32 = -1;
-  any: bool = false;
+  readonly index: i32;
 
   constructor(
-    public ptr: usize,
-    public length: i32,
+    readonly ptr: usize,
+    readonly length: i32,
+    /** `*` */
+    readonly any: bool,
   ) {
-    this.any = length == 1 && load<u8>(ptr) == 0x2a;
     this.index = indexOf(ptr, length);
   }
 
-  /** `*` */
   static every(): Segment {
-    const every = new Segment(0, 0);
-    every.any = true;
-    return every;
+    return new Segment(0, 0, true);
   }
 
   isSame(other: Segment): bool {
@@ -28,16 +26,12 @@ export class Segment {
     );
   }
 
-  /** Is this the key that lies between the quotes `from - 1` and `to`? Escapes are decoded first. */
+  /** Is this the key whose text lies from `from` to `to`? Escapes are decoded first. */
   // @ts-ignore: decorator
   @inline
   isKey(from: usize, to: usize): bool {
     const length = <i32>(to - from);
-    if (length == this.length) {
-      let i = 0;
-      for (; i < length; i++) if (load<u8>(from + i) != load<u8>(this.ptr + i)) break;
-      if (i == length) return true;
-    }
+    if (length == this.length) return sameText(from, this.ptr, length);
     // An escape makes a key longer than what it stands for.
     return length > this.length && hasEscape(from, to) && this.isEscapedKey(from, to);
   }
@@ -47,6 +41,15 @@ export class Segment {
     const length = <i32>(decodeTo(scratch, from, to) - scratch);
     return length == this.length && memory.compare(scratch, this.ptr, length) == 0;
   }
+}
+
+/** Both lie in buffers with the slack that 16-byte loads need. */
+// @ts-ignore: decorator
+@inline
+function sameText(a: usize, b: usize, length: i32): bool {
+  if (length > 16) return memory.compare(a, b, length) == 0;
+  const differences = i8x16.bitmask(i8x16.ne(v128.load(a), v128.load(b)));
+  return (differences & ((1 << length) - 1)) == 0;
 }
 
 function indexOf(ptr: usize, length: i32): i32 {
@@ -60,78 +63,11 @@ function indexOf(ptr: usize, length: i32): i32 {
   return index;
 }
 
-export function hasEscape(from: usize, to: usize): bool {
-  for (; from < to; from++) if (load<u8>(from) == 0x5c) return true;
-  return false;
-}
-
-/**
- * Decodes the escapes of a string's text (checked before) into UTF-8, which is never longer. Returns the address
- * behind it. A surrogate without its pair becomes U+FFFD, as when JavaScript encodes it.
- */
-export function decodeTo(target: usize, from: usize, to: usize): usize {
-  while (from < to) {
-    const byte = load<u8>(from);
-    if (byte != 0x5c) {
-      store<u8>(target++, byte);
-      from++;
-      continue;
-    }
-    const kind = load<u8>(from, 1);
-    from += 2;
-    if (kind != 0x75) {
-      store<u8>(
-        target++,
-        kind == 0x62 ? 8 : kind == 0x66 ? 12 : kind == 0x6e ? 10 : kind == 0x72 ? 13 : kind == 0x74 ? 9 : kind,
-      );
-      continue;
-    }
-    let code = fourHex(from);
-    from += 4;
-    if ((code & 0xf800) == 0xd800) {
-      const paired = code < 0xdc00 && from + 6 <= to && load<u16>(from) == 0x755c;
-      const low = paired ? fourHex(from + 2) : 0;
-      if ((low & 0xfc00) == 0xdc00) {
-        code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-        from += 6;
-      } else code = 0xfffd;
-    }
-    target = writeUtf8(target, code);
-  }
-  return target;
-}
-
-function fourHex(at: usize): i32 {
-  let code = 0;
-  for (let i: usize = 0; i < 4; i++) code = (code << 4) | hexDigit(load<u8>(at + i));
-  return code;
-}
-
-function writeUtf8(target: usize, code: i32): usize {
-  if (code < 0x80) {
-    store<u8>(target, code);
-    return target + 1;
-  }
-  if (code < 0x800) {
-    store<u8>(target, 0xc0 | (code >> 6));
-    store<u8>(target, 0x80 | (code & 0x3f), 1);
-    return target + 2;
-  }
-  if (code < 0x10000) {
-    store<u8>(target, 0xe0 | (code >> 12));
-    store<u8>(target, 0x80 | ((code >> 6) & 0x3f), 1);
-    store<u8>(target, 0x80 | (code & 0x3f), 2);
-    return target + 3;
-  }
-  store<u8>(target, 0xf0 | (code >> 18));
-  store<u8>(target, 0x80 | ((code >> 12) & 0x3f), 1);
-  store<u8>(target, 0x80 | ((code >> 6) & 0x3f), 2);
-  store<u8>(target, 0x80 | (code & 0x3f), 3);
-  return target + 4;
-}
+/** A path that was taken apart once, to be used many times. */
+export type Path = Segment[];
 
 /** `customer.email`, `items.*.owner`, `items.0`; `\.` is a dot within a name, `\\` a backslash, `\*` a name `*`. */
-export function parsePath(path: string): Segment[] {
+export function parsePath(path: string): Path {
   const segments: Segment[] = [];
   let name = '';
   let literal = false;
@@ -151,8 +87,8 @@ export function parsePath(path: string): Segment[] {
 }
 
 function segmentOf(name: string, literal: bool): Segment {
-  const buffer = String.UTF8.encode(name);
-  const segment = new Segment(changetype<usize>(buffer), buffer.byteLength);
-  if (literal) segment.any = false;
-  return segment;
+  const length = String.UTF8.byteLength(name);
+  const ptr = heap.alloc(<usize>length + SLACK);
+  String.UTF8.encodeUnsafe(changetype<usize>(name), name.length, ptr);
+  return new Segment(ptr, length, !literal && name == '*');
 }

@@ -1,5 +1,8 @@
 import { Bytes } from './bytes';
+import { Json } from './json';
+import * as json from './json-functions';
 import { cursor, readVarint, writeVarint } from './varint';
+import { copy } from './copy';
 import { failAt } from './host';
 
 /*
@@ -44,6 +47,14 @@ export class Record {
 
   get isTombstone(): bool {
     return this.value.length < 0;
+  }
+
+  /** The value as JSON, checked as a whole. When it is none, the record fails with INVALID_JSON and the place of the
+   * error, and null is returned: return from `transform` then. */
+  json(): Json | null {
+    const doc = json.parse(this.value);
+    if (doc === null) this.fail('INVALID_JSON', json.rejection(this.value));
+    return doc;
   }
 
   /** Sets the value to these bytes, without copying: they must stay as they are until the record is emitted. */
@@ -173,13 +184,13 @@ export class Record {
   @inline
   write(to: usize): usize {
     if (!this.changed && this.edits === null) {
-      memory.copy(to, this.bodyFrom, this.bodyTo - this.bodyFrom);
+      copy(to, this.bodyFrom, <i32>(this.bodyTo - this.bodyFrom));
       return to + (this.bodyTo - this.bodyFrom);
     }
     to = writeSized(to, this.key.ptr, this.key.length);
     to = writeSized(to, this.value.ptr, this.value.length);
     if (this.edits !== null) return this.writeHeaders(to, this.edits!);
-    memory.copy(to, this.headersFrom, this.bodyTo - this.headersFrom);
+    copy(to, this.headersFrom, <i32>(this.bodyTo - this.headersFrom));
     return to + (this.bodyTo - this.headersFrom);
   }
 
@@ -205,7 +216,7 @@ export class Record {
       const valueLength = readVarint(namePtr + nameLength);
       at = cursor + max(valueLength, 0);
       if (findEdit(edits, namePtr, nameLength) !== null) continue;
-      memory.copy(to, from, at - from);
+      copy(to, from, <i32>(at - from));
       to += at - from;
     }
     for (let i = 0; i < edits.length; i++) {
@@ -268,6 +279,6 @@ function sameBytes(a: usize, aLength: i32, b: usize, bLength: i32): bool {
 function writeSized(to: usize, from: usize, length: i32): usize {
   to = writeVarint(to, length);
   if (length <= 0) return to;
-  memory.copy(to, from, length);
+  copy(to, from, length);
   return to + length;
 }

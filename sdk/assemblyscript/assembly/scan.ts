@@ -1,7 +1,12 @@
+import { SLACK } from './arena';
+
 /*
- * Walks JSON text (RFC 8259, UTF-8) without building anything. Every function takes the address where its element
- * begins and the text's end, and returns the address behind the element, or 0 after `reject`. Loads of 16 bytes may
- * reach behind the end: every buffer of the SDK has that much slack, and what is found there is not believed.
+ * Walks JSON text (RFC 8259, UTF-8) without building anything. Each function takes the address where its element
+ * begins and returns the address behind it, or 0 after `reject`.
+ *
+ * While text is checked, a zero byte stands behind its last byte (`seal`, `unseal`): no JSON has one outside a string,
+ * and in a string it is a forbidden control character, so nothing walks past it and no step has to compare with an
+ * end. Text that was checked once is walked without it.
  */
 
 /** More levels than this are refused: walking needs one byte each. */
@@ -9,10 +14,31 @@ export const MAX_DEPTH: i32 = 1000;
 const levels = memory.data(1000);
 
 const QUOTE: u8 = 0x22;
+const COMMA: u8 = 0x2c;
+const COLON: u8 = 0x3a;
 const BACKSLASH: u8 = 0x5c;
+const OPEN_BRACE: u8 = 0x7b;
+/** `":` and `,"` as they are loaded: the usual cases of text without white space. */
+const QUOTE_COLON: u16 = 0x3a22;
+const COMMA_QUOTE: u16 = 0x222c;
 
+let sealedAt: usize = 0;
+let sealedByte: u8 = 0;
 let rejectedAt: usize = 0;
 let rejectedExpected: string = '';
+
+/** Puts the zero byte at `end`. */
+export function seal(end: usize): void {
+  if (end + SLACK > (<usize>memory.size()) << 16 && memory.grow(1) < 0) unreachable();
+  sealedAt = end;
+  sealedByte = load<u8>(end);
+  store<u8>(end, 0);
+}
+
+/** Puts back what was there. */
+export function unseal(): void {
+  store<u8>(sealedAt, sealedByte);
+}
 
 /** Where the last rejected text went wrong, and what should have stood there. */
 export function rejectionAddress(): usize {
@@ -30,116 +56,97 @@ export function reject(at: usize, expected: string): usize {
 
 // @ts-ignore: decorator
 @inline
-export function skipSpace(at: usize, end: usize): usize {
-  if (at < end && load<u8>(at) <= 0x20) return skipSpaces(at, end);
-  return at;
+export function skipSpace(at: usize): usize {
+  return load<u8>(at) > 0x20 ? at : skipSpaces(at);
 }
 
-function skipSpaces(at: usize, end: usize): usize {
-  while (at < end) {
+function skipSpaces(at: usize): usize {
+  while (true) {
     const byte = load<u8>(at);
-    if (byte != 0x20 && byte != 0x0a && byte != 0x0d && byte != 0x09) break;
+    if (byte != 0x20 && byte != 0x0a && byte != 0x0d && byte != 0x09) return at;
     at++;
   }
-  return at;
 }
 
-/** `at` is behind the opening quote; returns the closing quote. Sixteen bytes a step: quote, backslash, and, in one
- * signed comparison, control characters (below 0x20) and bytes of longer UTF-8 sequences (negative) stop it. */
+/** Bits for quote, backslash and, in one signed comparison, control characters (below 0x20) and the bytes of longer
+ * UTF-8 sequences (negative): everything that ends a stretch of plain text. */
 // @ts-ignore: decorator
 @inline
-export function findQuote(at: usize, end: usize): usize {
-  const v = v128.load(at);
-  const stops = i8x16.bitmask(
+function stopsIn(v: v128): i32 {
+  return i8x16.bitmask(
     v128.or(
       v128.or(i8x16.eq(v, i8x16.splat(QUOTE)), i8x16.eq(v, i8x16.splat(BACKSLASH))),
       i8x16.lt_s(v, i8x16.splat(0x20)),
     ),
   );
-  if (stops) {
-    const found = at + ctz(stops);
-    if (load<u8>(found) == QUOTE && found < end) return found;
-    return findQuoteSlowly(found, end);
-  }
-  return findQuoteFar(at + 16, end);
 }
 
-function findQuoteFar(at: usize, end: usize): usize {
-  while (at < end) {
-    const v = v128.load(at);
-    const stops = i8x16.bitmask(
-      v128.or(
-        v128.or(i8x16.eq(v, i8x16.splat(QUOTE)), i8x16.eq(v, i8x16.splat(BACKSLASH))),
-        i8x16.lt_s(v, i8x16.splat(0x20)),
-      ),
-    );
-    if (stops) {
-      const found = at + ctz(stops);
-      if (load<u8>(found) == QUOTE && found < end) return found;
-      return findQuoteSlowly(found, end);
+/** `at` is behind the opening quote; returns the closing quote. */
+// @ts-ignore: decorator
+@inline
+export function findQuote(at: usize): usize {
+  const stops = stopsIn(v128.load(at));
+  const found = at + ctz(stops);
+  return stops && load<u8>(found) == QUOTE ? found : findQuoteOn(at, stops);
+}
+
+function findQuoteOn(at: usize, stops: i32): usize {
+  while (true) {
+    while (!stops) stops = stopsIn(v128.load((at += 16)));
+    at += ctz(stops);
+    // Bytes that are not plain tend to stand together.
+    while (true) {
+      const byte = load<u8>(at);
+      if (byte == QUOTE) return at;
+      if (byte == BACKSLASH) at = skipEscape(at);
+      else if (byte >= 0x80) at = skipUtf8(at);
+      else if (byte < 0x20) return reject(at, byte == 0 ? 'a closing quote' : 'no control character');
+      else break;
+      if (at == 0) return 0;
     }
-    at += 16;
+    stops = stopsIn(v128.load(at));
   }
-  return reject(end, 'a closing quote');
 }
 
-/** Stands on a byte that is not plain. */
-function findQuoteSlowly(at: usize, end: usize): usize {
-  while (at < end) {
-    const byte = load<u8>(at);
-    if (byte == QUOTE) return at;
-    if (byte == BACKSLASH) at = skipEscape(at, end);
-    else if (byte < 0x20) return reject(at, 'no control character in a string');
-    else if (byte >= 0x80) at = skipUtf8(at, end);
-    else return findQuoteFar(at, end);
-    if (at == 0) return 0;
-  }
-  return reject(end, 'a closing quote');
-}
-
-function skipEscape(at: usize, end: usize): usize {
-  if (at + 1 >= end) return reject(end, 'an escape');
+function skipEscape(at: usize): usize {
   const kind = load<u8>(at, 1);
-  if (kind == 0x75 /* u */) {
-    for (let i: usize = 2; i < 6; i++) {
-      if (at + i >= end) return reject(end, 'four hex digits');
-      if (hexDigit(load<u8>(at + i)) < 0) return reject(at + i, 'a hex digit');
-    }
+  if (kind == 0x75) {
+    for (let i: usize = 2; i < 6; i++) if (hexDigit(load<u8>(at + i)) < 0) return reject(at + i, 'a hex digit');
     return at + 6;
   }
-  // " \ / b f n r t
-  if (kind == 0x22 || kind == 0x5c || kind == 0x2f || kind == 0x62 || kind == 0x66 || kind == 0x6e || kind == 0x72 || kind == 0x74) {
-    return at + 2;
-  }
-  return reject(at + 1, 'one of "\\/bfnrtu');
+  const known =
+    kind == QUOTE ||
+    kind == BACKSLASH ||
+    kind == 0x2f || // " \ /
+    kind == 0x62 ||
+    kind == 0x66 ||
+    kind == 0x6e ||
+    kind == 0x72 ||
+    kind == 0x74; // b f n r t
+  return known ? at + 2 : reject(at + 1, 'one of "\\/bfnrtu');
 }
 
 /** -1 when it is none. */
-// @ts-ignore: decorator
-@inline
 export function hexDigit(byte: u8): i32 {
   if (<u8>(byte - 0x30) < 10) return byte - 0x30;
   const letter = byte | 0x20;
-  if (<u8>(letter - 0x61) < 6) return letter - 0x61 + 10;
-  return -1;
+  return <u8>(letter - 0x61) < 6 ? letter - 0x61 + 10 : -1;
 }
 
 /** One sequence of two to four bytes; shortest forms only, no surrogates (Unicode 15, table 3-7). */
-function skipUtf8(at: usize, end: usize): usize {
+function skipUtf8(at: usize): usize {
   const lead = load<u8>(at);
-  const left = end - at;
+  const second = load<u8>(at, 1);
   if (lead >= 0xc2 && lead < 0xe0) {
-    if (left >= 2 && isTail(load<u8>(at, 1))) return at + 2;
+    if (isTail(second)) return at + 2;
   } else if (lead >= 0xe0 && lead < 0xf0) {
-    const second = load<u8>(at, 1);
     const low: u8 = lead == 0xe0 ? 0xa0 : 0x80;
     const high: u8 = lead == 0xed ? 0x9f : 0xbf;
-    if (left >= 3 && second >= low && second <= high && isTail(load<u8>(at, 2))) return at + 3;
+    if (second >= low && second <= high && isTail(load<u8>(at, 2))) return at + 3;
   } else if (lead >= 0xf0 && lead < 0xf5) {
-    const second = load<u8>(at, 1);
     const low: u8 = lead == 0xf0 ? 0x90 : 0x80;
     const high: u8 = lead == 0xf4 ? 0x8f : 0xbf;
-    if (left >= 4 && second >= low && second <= high && isTail(load<u8>(at, 2)) && isTail(load<u8>(at, 3))) return at + 4;
+    if (second >= low && second <= high && isTail(load<u8>(at, 2)) && isTail(load<u8>(at, 3))) return at + 4;
   }
   return reject(at, 'UTF-8');
 }
@@ -156,124 +163,131 @@ function isDigit(byte: u8): bool {
   return <u8>(byte - 0x30) < 10;
 }
 
-function skipDigits(at: usize, end: usize): usize {
-  if (at >= end || !isDigit(load<u8>(at))) return reject(at, 'a digit');
+function skipDigits(at: usize): usize {
+  if (!isDigit(load<u8>(at))) return reject(at, 'a digit');
   do at++;
-  while (at < end && isDigit(load<u8>(at)));
+  while (isDigit(load<u8>(at)));
   return at;
 }
 
 /** `at` is on `-` or a digit. */
-function skipNumber(at: usize, end: usize): usize {
+function skipNumber(at: usize): usize {
   if (load<u8>(at) == 0x2d) at++;
-  if (at < end && load<u8>(at) == 0x30) at++;
-  else at = skipDigits(at, end);
-  if (at != 0 && at < end && load<u8>(at) == 0x2e) at = skipDigits(at + 1, end);
-  if (at != 0 && at < end && (load<u8>(at) | 0x20) == 0x65) {
+  if (load<u8>(at) == 0x30) at++;
+  else at = skipDigits(at);
+  if (at != 0 && load<u8>(at) == 0x2e) at = skipDigits(at + 1);
+  if (at != 0 && (load<u8>(at) | 0x20) == 0x65) {
     at++;
-    if (at < end && (load<u8>(at) == 0x2b || load<u8>(at) == 0x2d)) at++;
-    at = skipDigits(at, end);
+    if (load<u8>(at) == 0x2b || load<u8>(at) == 0x2d) at++;
+    at = skipDigits(at);
   }
   return at;
 }
 
 /** true, false, null: compared as four bytes. */
-function skipWord(at: usize, end: usize): usize {
-  const left = end - at;
+function skipWord(at: usize): usize {
   const word = load<u32>(at);
-  if (left >= 4 && word == 0x65757274) return at + 4;
-  if (left >= 4 && word == 0x6c6c756e) return at + 4;
-  if (left >= 5 && word == 0x736c6166 && load<u8>(at, 4) == 0x65) return at + 5;
+  if (word == 0x65757274 || word == 0x6c6c756e) return at + 4;
+  if (word == 0x736c6166 && load<u8>(at, 4) == 0x65) return at + 5;
   return reject(at, 'a value');
 }
 
-/** Stands on the opening quote of a key; returns the first byte of the value. */
+/** `at` is where a key begins; returns its opening quote, or 0. */
 // @ts-ignore: decorator
 @inline
-function skipKey(at: usize, end: usize): usize {
-  at = skipSpace(at, end);
-  if (at >= end || load<u8>(at) != QUOTE) return reject(at, 'a key');
-  return skipColon(findQuote(at + 1, end), end);
+export function expectKey(at: usize): usize {
+  return load<u8>(at) == QUOTE ? at : reject(at, 'a key');
 }
 
-/** `at` is on a key's closing quote, or 0; returns the first byte of the value. */
+/** `quote` is a key's closing quote, or 0; returns the first byte of the value. */
 // @ts-ignore: decorator
 @inline
-export function skipColon(at: usize, end: usize): usize {
-  if (at == 0) return 0;
-  at = skipSpace(at + 1, end);
-  if (at >= end || load<u8>(at) != 0x3a) return reject(at, "':'");
-  return skipSpace(at + 1, end);
+export function skipColon(quote: usize): usize {
+  if (load<u16>(quote) == QUOTE_COLON && load<u8>(quote, 2) > 0x20) return quote + 2;
+  return skipSpacedColon(quote);
 }
 
-/** A value of any kind. `at` is on its first byte; objects and arrays are walked without recursion. */
+function skipSpacedColon(quote: usize): usize {
+  if (quote == 0) return 0;
+  const at = skipSpace(quote + 1);
+  return load<u8>(at) == COLON ? skipSpace(at + 1) : reject(at, "':'");
+}
+
+/** A value of any kind. `at` is on its first byte. */
 // @ts-ignore: decorator
 @inline
-export function skipValue(at: usize, end: usize): usize {
-  if (at < end) {
-    const byte = load<u8>(at);
-    if (byte == QUOTE) {
-      const quote = findQuote(at + 1, end);
-      return quote == 0 ? 0 : quote + 1;
-    }
-    if ((byte | 0x20) != 0x7b) return skipScalar(at, end, byte);
+export function skipValue(at: usize): usize {
+  const byte = load<u8>(at);
+  if (byte == QUOTE) {
+    const quote = findQuote(at + 1);
+    return quote == 0 ? 0 : quote + 1;
   }
-  return skipTree(at, end);
+  // { and [ differ by 0x20.
+  return (byte | 0x20) == OPEN_BRACE ? skipTree(at) : skipScalar(at, byte);
 }
 
-function skipScalar(at: usize, end: usize, byte: u8): usize {
-  return byte == 0x2d || isDigit(byte) ? skipNumber(at, end) : skipWord(at, end);
+function skipScalar(at: usize, byte: u8): usize {
+  return byte == 0x2d || isDigit(byte) ? skipNumber(at) : skipWord(at);
 }
 
-function skipTree(at: usize, end: usize): usize {
+/** An object or array, walked without recursion: `levels` holds the brackets that are open. */
+function skipTree(at: usize): usize {
   let depth = 0;
+  let open: u8 = 0;
   while (true) {
-    if (at >= end) return reject(end, 'a value');
     const byte = load<u8>(at);
-    // { and [ differ from } and ] by 2, and from each other by 0x20.
-    if ((byte | 0x20) == 0x7b) {
-      const opening = at;
-      at = skipSpace(at + 1, end);
-      if (at < end && load<u8>(at) == byte + 2) at++;
+    if ((byte | 0x20) == OPEN_BRACE) {
+      const bracket = at;
+      at = skipSpace(at + 1);
+      // } and ] are { and [ + 2.
+      if (load<u8>(at) == byte + 2) at++;
       else {
-        if (depth >= MAX_DEPTH) return reject(opening, 'at most 1000 levels');
-        store<u8>(levels + depth++, byte);
-        if (byte == 0x7b) {
-          at = skipKey(at, end);
+        if (depth >= MAX_DEPTH) return reject(bracket, 'at most 1000 levels');
+        store<u8>(levels + depth++, open);
+        open = byte;
+        if (byte == OPEN_BRACE) {
+          at = expectKey(at);
+          if (at != 0) at = skipColon(findQuote(at + 1));
           if (at == 0) return 0;
         }
         continue;
       }
     } else {
       if (byte == QUOTE) {
-        at = findQuote(at + 1, end);
+        at = findQuote(at + 1);
         if (at != 0) at++;
-      } else at = skipScalar(at, end, byte);
+      } else at = skipScalar(at, byte);
       if (at == 0) return 0;
     }
     while (true) {
       if (depth == 0) return at;
-      const open = load<u8>(levels + depth - 1);
-      at = skipSpace(at, end);
-      const next = at < end ? load<u8>(at) : 0;
-      if (next == 0x2c) {
-        at = skipSpace(at + 1, end);
-        if (open == 0x7b) {
-          at = skipKey(at, end);
+      if (load<u16>(at) == COMMA_QUOTE && open == OPEN_BRACE) {
+        at = skipColon(findQuote(at + 2));
+        if (at == 0) return 0;
+        break;
+      }
+      at = skipSpace(at);
+      const next = load<u8>(at);
+      if (next == COMMA) {
+        at = skipSpace(at + 1);
+        if (open == OPEN_BRACE) {
+          at = expectKey(at);
+          if (at != 0) at = skipColon(findQuote(at + 1));
           if (at == 0) return 0;
         }
         break;
       }
-      if (next != open + 2) return reject(at, open == 0x7b ? "',' or '}'" : "',' or ']'");
-      depth--;
+      if (next != open + 2) return reject(at, open == OPEN_BRACE ? "',' or '}'" : "',' or ']'");
+      open = load<u8>(levels + --depth);
       at++;
     }
   }
 }
 
-/** Nothing but white space is left. */
+/** Nothing but white space is left of the text that ends at `end`. */
 export function onlySpaceLeft(at: usize, end: usize): bool {
-  if (skipSpace(at, end) == end) return true;
-  reject(skipSpace(at, end), 'the end');
+  at = skipSpace(at);
+  if (at == end) return true;
+  reject(at, 'the end');
   return false;
 }
