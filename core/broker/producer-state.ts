@@ -3,28 +3,11 @@ import type { BatchHeader } from '../log/batch.ts';
 import { isControl } from '../log/batch.ts';
 import type { LogObserver } from '../log/log.ts';
 import { refused } from './kafka-error.ts';
+import { addSequence, type ProducerEntry, type SeenBatch } from './producer-entry.ts';
 import { decodeProducerSnapshot, encodeProducerSnapshot } from './producer-snapshot.ts';
 
 /** How many batches of a producer are remembered: a client has at most five requests in flight. */
 const WINDOW = 5;
-const MAX_SEQUENCE = 2147483647;
-
-export interface SeenBatch {
-  firstSequence: number;
-  lastSequence: number;
-  firstOffset: number;
-  lastOffset: number;
-}
-
-export interface ProducerEntry {
-  producerId: number;
-  epoch: number;
-  /** Oldest first; empty when only the epoch is known. */
-  batches: SeenBatch[];
-  /** Wall clock when it last wrote. */
-  lastTimestamp: number;
-}
-
 /**
  * What the idempotent producers of one partition wrote (KIP-98): finds retried batches and refuses gaps. It watches
  * the log, so that recovery rebuilds it from the batches behind the last snapshot.
@@ -126,17 +109,6 @@ function findRetry(entry: ProducerEntry, header: BatchHeader): SeenBatch | null 
   return (
     entry.batches.find(seen => seen.firstSequence === header.baseSequence && seen.lastSequence === lastSequence) ?? null
   );
-}
-
-/** Sequences run from 0 to 2^31 - 1 and then begin anew. */
-export function addSequence(sequence: number, count: number): number {
-  const sum = sequence + count;
-  return sum > MAX_SEQUENCE ? sum - MAX_SEQUENCE - 1 : sum;
-}
-
-export function subtractSequence(sequence: number, count: number): number {
-  const difference = sequence - count;
-  return difference < 0 ? difference + MAX_SEQUENCE + 1 : difference;
 }
 
 function outOfOrder(header: BatchHeader, expected: number): Error {

@@ -205,7 +205,7 @@ export class Group {
   private completeJoin(): void {
     this.joinTimer?.cancel();
     this.joinTimer = null;
-    for (const member of [...this.members.values()]) {
+    for (const member of this.members.values()) {
       if (!member.joinReply && member.groupInstanceId === null) this.drop(member);
     }
     const joined = [...this.members.values()].filter(member => member.joinReply);

@@ -9,7 +9,9 @@ import { startBroker } from './start-broker.ts';
 const [directory = '', port = '0', fsync = 'fsync', config = '{}'] = process.argv.slice(2);
 
 const print = (level: string, message: string, fields: LogFields = {}): void => {
-  const shown = Object.entries(fields).map(([key, value]) => `${key}=${value instanceof Error ? value.stack : value}`);
+  const shown = Object.entries(fields).map(
+    ([key, value]) => `${key}=${value instanceof Error ? value.stack : String(value)}`,
+  );
   process.stderr.write(`${level} ${message} ${shown.join(' ')}\n`);
 };
 const logger: Logger = {
