@@ -44,7 +44,7 @@ export class Millstream implements Target {
     this.kafkaPort = kafkaPort;
     this.httpPort = httpPort;
     this.#readyMs = options.readyMs ?? 20_000;
-    const config = {
+    const config: Record<string, string | number | boolean> = {
       'broker.data_dir': this.dataDir,
       'network.kafka_listen': `127.0.0.1:${kafkaPort}`,
       'network.http_listen': `127.0.0.1:${httpPort}`,
@@ -53,7 +53,7 @@ export class Millstream implements Target {
     this.#env = Object.fromEntries(
       Object.entries(config).map(([key, value]) => [
         `MILLSTREAM_${key.replaceAll('.', '_').toUpperCase()}`,
-        `${value}`,
+        String(value),
       ]),
     );
     mkdirSync(join(folder, 'pipelines'), { recursive: true });

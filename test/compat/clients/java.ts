@@ -4,11 +4,11 @@ import { runOk } from '../../servers/process.ts';
 import { type Client, CODECS } from './client.ts';
 import { fromJson, type JsonRecord, toJson } from './confluent.ts';
 
-const file = (name: string): string => fileURLToPath(new URL(`../java/${name}`, import.meta.url));
+export const file = (name: string): string => fileURLToPath(new URL(`../java/${name}`, import.meta.url));
 
 /** A small heap, the simplest collector and only the first compiler: these programs live for a second or two. */
 export const JVM = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
-const QUIET = `-Dlog4j2.configurationFile=${file('log4j2.xml')}`;
+export const QUIET = `-Dlog4j2.configurationFile=${file('log4j2.xml')}`;
 
 /** Runs a class of Kafka's tools, for example org.apache.kafka.tools.TopicCommand; gives what it printed. */
 export async function runKafkaTool(classPath: string, name: string, args: string[], stdin = ''): Promise<string> {

@@ -32,7 +32,7 @@ export function platformaticClient(bootstrap: string): Client {
     codecs: CODECS,
 
     async produce(topic, records, { codec = 'none', idempotent = false, acks = -1 } = {}) {
-      const producer = new Producer<Buffer, Buffer, Buffer>({ ...base, serializers: bytesIn, idempotent });
+      const producer = new Producer({ ...base, serializers: bytesIn, idempotent });
       try {
         await producer.send({
           compression: codec,
@@ -53,7 +53,7 @@ export function platformaticClient(bootstrap: string): Client {
 
     async consume(topics) {
       const results = new Map<string, ReadRecord[]>(topics.map(({ topic }) => [topic, []]));
-      const consumer = new Consumer<Buffer, Buffer, Buffer>({
+      const consumer = new Consumer({
         ...base,
         groupId: `reader-${topics[0]?.topic}-${Math.random().toString(36).slice(2)}`,
         deserializers: bytesOut,
