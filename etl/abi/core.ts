@@ -1,0 +1,209 @@
+import { CELL, PHASE } from '../sandbox/cell.ts';
+
+/*
+ * Millstream's own ABI, version 1 (DESIGN 6), host side: one instance of one module.
+ *
+ * The guest exports memory, millstream_abi_v1, millstream_alloc, millstream_process and, if it wants, millstream_init;
+ * it may import log, progress and fail from `millstream`. Whatever it does wrong ends as a GuestFault or as V8's own
+ * error; after either the instance must not be used again.
+ */
+
+export const CAPABILITY = { progress: 1, tombstones: 2 } as const;
+const LATER_CAPABILITIES: readonly [bit: number, name: string][] = [
+  [4, 'state'],
+  [8, 'flush and timers'],
+  [16, 'secrets'],
+  [32, 'schemas'],
+];
+const LOG_LINE_BYTES = 1024;
+const REASON_BYTES = 1024;
+const CODE_PATTERN = /^[A-Z][A-Z0-9_]{0,63}$/;
+const PAGE_BYTES = 65_536;
+
+/** The guest broke the rules of the ABI. */
+export class GuestFault extends Error {
+  readonly code: string;
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** The module refused its configuration. */
+export class InitRefused extends Error {}
+
+export interface Failure {
+  code: string;
+  reason: string;
+}
+
+export interface GuestHost {
+  /** The worker's shared cell; `progress` writes into it. */
+  cell: Int32Array;
+  log(level: number, line: string): void;
+}
+
+interface CoreExports {
+  memory: WebAssembly.Memory;
+  millstream_abi_v1(): number;
+  millstream_alloc(length: number): number;
+  millstream_init?(ptr: number, length: number): number;
+  millstream_process(ptr: number, length: number): bigint;
+}
+
+/** The functions a module may import from `millstream`: parameters and results in wasm's own words. */
+export const CORE_IMPORTS: Readonly<Record<string, string>> = {
+  log: 'i32 i32 i32 -> ',
+  progress: 'i32 -> ',
+  fail: 'i32 i32 i32 i32 i32 -> ',
+};
+
+/** What the ABI asks a module to export, in the same words; null: not a function. */
+export const CORE_EXPORTS: Readonly<Record<string, string | null>> = {
+  memory: null,
+  millstream_abi_v1: ' -> i32',
+  millstream_alloc: 'i32 -> i32',
+  millstream_process: 'i32 i32 -> i64',
+};
+
+/** Why these capability bits cannot be given, or null. */
+export function refuseCapabilities(bits: number): string | null {
+  for (const [bit, name] of LATER_CAPABILITIES) {
+    if ((bits & bit) !== 0)
+      return `the module requires capability ${bit} (${name}), which this version does not give yet`;
+  }
+  const unknown = bits & ~0x3f;
+  return unknown === 0 ? null : `the module requires unknown capability bits (${bits >>> 0})`;
+}
+
+export class CoreGuest {
+  readonly capabilities: number;
+  /** What `fail` said during the last call, by input index. */
+  readonly failures = new Map<number, Failure>();
+  private readonly exports: CoreExports;
+  private readonly host: GuestHost;
+  private bytes: Uint8Array<ArrayBuffer>;
+  /** How many records the call under way has; -1 during init. */
+  private count = -1;
+  private reportsProgress = false;
+
+  /** Instantiates and initialises. Throws InitRefused, GuestFault or what V8 throws. */
+  constructor(module: WebAssembly.Module, host: GuestHost, init: Uint8Array) {
+    this.host = host;
+    this.bytes = new Uint8Array(0);
+    const { cell } = host;
+    cell[CELL.phase] = PHASE.init;
+    const imports = {
+      millstream: {
+        log: (level: number, ptr: number, length: number) => this.log(level, ptr, length),
+        progress: (index: number) => {
+          if (this.reportsProgress) cell[CELL.record] = index;
+        },
+        fail: (i: number, code: number, codeLength: number, text: number, textLength: number) =>
+          this.fail(i, this.text(code, codeLength, 64), this.text(text, textLength, REASON_BYTES)),
+      },
+    };
+    this.exports = new WebAssembly.Instance(module, imports).exports as unknown as CoreExports;
+    this.capabilities = this.exports.millstream_abi_v1();
+    const refusal = refuseCapabilities(this.capabilities);
+    if (refusal) throw new InitRefused(refusal);
+    this.reportsProgress = (this.capabilities & CAPABILITY.progress) !== 0;
+    if (this.exports.millstream_init) {
+      const status = this.exports.millstream_init(this.write(init), init.length);
+      if (status !== 0) {
+        const said = this.failures.get(-1);
+        throw new InitRefused(said ? `${said.reason} (${said.code})` : `millstream_init returned ${status}`);
+      }
+    }
+    this.failures.clear();
+    cell[CELL.phase] = PHASE.host;
+  }
+
+  get memoryBytes(): number {
+    return this.exports.memory.buffer.byteLength;
+  }
+
+  /**
+   * One call: gives the frame to the guest and returns a view of what came out, in the guest's memory and gone with the
+   * next call; null when nothing did. `most` is checked before anything is copied.
+   */
+  process(frame: Uint8Array, count: number, most: number): Uint8Array | null {
+    this.count = count;
+    if (this.failures.size > 0) this.failures.clear();
+    const ptr = this.write(frame);
+    const result = this.exports.millstream_process(ptr, frame.length);
+    if (result === 0n) return null;
+    const at = Number((result >> 32n) & 0xffffffffn);
+    const length = Number(result & 0xffffffffn);
+    const memory = this.memory();
+    if (at + length > memory.length) {
+      throw new GuestFault(
+        'BAD_OUTPUT',
+        `the output frame (${length} bytes at ${at}) lies outside of the module's memory`,
+      );
+    }
+    if (length > most) {
+      throw new GuestFault(
+        'OUTPUT_TOO_LARGE',
+        `the module gave ${length} bytes for an input of ${frame.length}; ${most} are allowed`,
+      );
+    }
+    return memory.subarray(at, at + length);
+  }
+
+  private write(bytes: Uint8Array): number {
+    const ptr = this.exports.millstream_alloc(bytes.length) >>> 0;
+    const memory = this.memory();
+    if (ptr === 0 || ptr + bytes.length > memory.length) {
+      throw new GuestFault('MEMORY_LIMIT', `the module has no room for an input of ${bytes.length} bytes`);
+    }
+    memory.set(bytes, ptr);
+    return ptr;
+  }
+
+  private memory(): Uint8Array<ArrayBuffer> {
+    if (this.bytes.length === 0) this.bytes = new Uint8Array(this.exports.memory.buffer);
+    return this.bytes;
+  }
+
+  private text(ptr: number, length: number, most: number): string {
+    const from = ptr >>> 0;
+    const memory = this.memory();
+    if (from + (length >>> 0) > memory.length) {
+      throw new GuestFault('BAD_OUTPUT', 'the module handed over text that lies outside of its memory');
+    }
+    return Buffer.from(memory.buffer, from, Math.min(length >>> 0, most)).toString();
+  }
+
+  private log(level: number, ptr: number, length: number): void {
+    this.host.log(level, this.text(ptr, length, LOG_LINE_BYTES));
+  }
+
+  private fail(index: number, code: string, reason: string): void {
+    if (index < -1 || (this.count >= 0 && (index < 0 || index >= this.count))) {
+      throw new GuestFault('BAD_OUTPUT', `the module failed record ${index} of ${this.count}`);
+    }
+    if (this.failures.has(index)) return;
+    this.failures.set(index, {
+      code: CODE_PATTERN.test(code) ? code : 'FAILED',
+      reason: reason || 'the module gave no reason',
+    });
+  }
+}
+
+/** What is to be said about whatever a guest threw. */
+export function explainFault(thrown: unknown, memory: { before: number; now: number; limit: number }): Failure {
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  if (thrown instanceof GuestFault) return { code: thrown.code, reason: message };
+  if (thrown instanceof RangeError && message.includes('call stack')) {
+    return { code: 'STACK_OVERFLOW', reason: `the module's calls nest too deeply: ${message}` };
+  }
+  // A module that is refused memory traps by itself, mostly with `unreachable`; how full it was tells.
+  const nearLimit = memory.now + Math.max(PAGE_BYTES, memory.limit / 16) >= memory.limit;
+  const grewFar = memory.now > memory.before && memory.now * 2 > memory.limit;
+  if (nearLimit || grewFar) {
+    const used = `${memory.now} of ${memory.limit} bytes`;
+    return { code: 'MEMORY_LIMIT', reason: `the module ran out of memory (${used} in use): ${message}` };
+  }
+  return { code: 'TRAP', reason: `the module trapped: ${message}` };
+}

@@ -1,0 +1,99 @@
+import { MillstreamError } from '../../core/base/errors.ts';
+import type { Blame, ChainMessage, OpenMessage, StepMemory } from './messages.ts';
+import type { ChainSpec, Lane, LaneTask, TaskResult } from './sandbox.ts';
+import type { Slot } from './slot.ts';
+import type { Thread } from './thread.ts';
+
+/** A task from the moment it is handed in until it is answered, over as many attempts as it takes. */
+export interface QueuedTask {
+  lane: SlotLane;
+  task: LaneTask;
+  /** For dead letters: the same in every attempt. */
+  at: number;
+  blame: Blame;
+  /** The thread may be killed with the task's bytes; this copy starts the next attempt. */
+  kept: ArrayBuffer | null;
+  length: number;
+  attempts: number;
+  resolve(result: TaskResult): void;
+  reject(error: unknown): void;
+}
+
+/** One step chain on one source partition: a queue in front of its slot. */
+export class SlotLane implements Lane {
+  readonly id: number;
+  readonly spec: ChainSpec;
+  readonly queue: QueuedTask[] = [];
+  /** Null until the modules are compiled. */
+  chain: ChainMessage | null = null;
+  /** As of the last answered task. */
+  memory: StepMemory[];
+  /** Where the lane's instances live. */
+  openIn: Thread | null = null;
+  inFlight = 0;
+  private readonly slot: Slot;
+  private readonly now: () => number;
+  private readonly whenClosed: () => void;
+  private broken: unknown = null;
+  private closing: Promise<void> | null = null;
+  private whenEmpty: (() => void) | null = null;
+
+  constructor(id: number, spec: ChainSpec, slot: Slot, now: () => number, whenClosed: () => void) {
+    this.id = id;
+    this.spec = spec;
+    this.slot = slot;
+    this.now = now;
+    this.whenClosed = whenClosed;
+    this.memory = spec.steps.map(() => ({ failuresInARow: 0, mode: 0 }));
+  }
+
+  /** The modules are there: tasks may go. */
+  ready(chain: ChainMessage): void {
+    this.chain = chain;
+    this.slot.dispatch();
+  }
+
+  run(task: LaneTask): Promise<TaskResult> {
+    return new Promise((resolve, reject) => {
+      if (this.broken !== null) return reject(this.broken);
+      if (this.closing) return reject(closed());
+      const blame = { suspect: null, single: [], condemned: [] };
+      this.queue.push({ lane: this, task, at: this.now(), blame, kept: null, length: 0, attempts: 0, resolve, reject });
+      this.slot.dispatch();
+    });
+  }
+
+  close(): Promise<void> {
+    this.closing ??= new Promise(resolve => {
+      this.whenEmpty = () => {
+        this.whenEmpty = null;
+        this.slot.remove(this);
+        this.whenClosed();
+        resolve();
+      };
+      this.settled();
+    });
+    return this.closing;
+  }
+
+  /** What the lane's instances start from in another thread. */
+  openMessage(): OpenMessage | null {
+    return this.chain && { chain: this.chain, memory: this.memory };
+  }
+
+  /** Nothing runs any more: all that waits is rejected. */
+  fail(error: unknown): void {
+    this.broken ??= error;
+    for (const queued of this.queue.splice(0)) queued.reject(error);
+    this.settled();
+  }
+
+  /** A task was answered. */
+  settled(): void {
+    if (this.queue.length === 0 && this.inFlight === 0) this.whenEmpty?.();
+  }
+}
+
+export function closed(): MillstreamError {
+  return new MillstreamError('closed', 'SANDBOX_CLOSED', 'the sandbox was closed');
+}

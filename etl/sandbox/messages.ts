@@ -1,0 +1,102 @@
+import type { ErrorKind } from '../../core/base/errors.ts';
+import type { ChainOutput, ChainSpec, OnError, TaskResult } from './sandbox.ts';
+
+/* What the main thread and a worker say to each other. Everything here can be cloned. */
+
+export interface ChainStepMessage {
+  name: string;
+  module: WebAssembly.Module;
+  sha256: string;
+  /** millstream_init's JSON. */
+  init: Uint8Array;
+  onError: OnError;
+  memoryBytes: number;
+  maxFailuresInARow: number | null;
+}
+
+export interface ChainMessage {
+  pipeline: string;
+  steps: ChainStepMessage[];
+  outputs: ChainOutput[];
+  source: ChainSpec['source'];
+}
+
+/** How a step's records are handed over: in frames; one by one; one by one, each to a fresh instance. */
+export const MODE = { frames: 0, single: 1, fresh: 2 } as const;
+
+/** What a lane remembers of a step from task to task. */
+export interface StepMemory {
+  failuresInARow: number;
+  mode: number;
+}
+
+/** A record within a task: the how-manyth that the step was given. */
+export interface Place {
+  step: number;
+  ordinal: number;
+}
+
+/** What earlier attempts at this task have shown. */
+export interface Blame {
+  /** Runs alone, in a fresh instance; null: none. */
+  suspect: Place | null;
+  /** Steps whose calls of several records stood still without saying where. */
+  single: number[];
+  /** Stood still alone, too: these are not run again. */
+  condemned: (Place & { origin: number; code: string; reason: string })[];
+}
+
+export interface OpenMessage {
+  chain: ChainMessage;
+  memory: StepMemory[];
+}
+
+export interface RunMessage {
+  kind: 'run';
+  task: number;
+  lane: number;
+  /** With the lane's first task in this worker. */
+  open: OpenMessage | null;
+  buffer: ArrayBuffer;
+  byteOffset: number;
+  length: number;
+  from: number;
+  samples: number;
+  /** Milliseconds since the epoch, for dead letters. */
+  at: number;
+  blame: Blame;
+}
+
+/** Compiles a module, or starts a chain without running anything. */
+export type ProbeMessage =
+  | { kind: 'compile'; task: number; bytes: Uint8Array }
+  | { kind: 'start'; task: number; chain: ChainMessage };
+
+export type WorkerMessage = RunMessage | ProbeMessage | { kind: 'close'; task: number; lane: number };
+
+export interface LogLine {
+  step: string;
+  level: number;
+  line: string;
+}
+
+export interface RunReply {
+  result: Omit<TaskResult, 'recycled'>;
+  memory: StepMemory[];
+  logs: LogLine[];
+  /** Log lines that were over the limit. */
+  logsLost: number;
+}
+
+export interface ErrorReply {
+  kind: ErrorKind;
+  code: string;
+  message: string;
+  help: string | undefined;
+}
+
+export type Reply =
+  | { ok: 'run'; reply: RunReply; recycled: ArrayBuffer }
+  | { ok: 'compiled'; module: WebAssembly.Module }
+  | { ok: 'done' }
+  | { ok: null; error: ErrorReply };

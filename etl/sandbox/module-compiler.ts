@@ -1,0 +1,131 @@
+import type { Clock } from '../../core/base/clock.ts';
+import { MillstreamError } from '../../core/base/errors.ts';
+import { inspect } from './inspect.ts';
+import { instrument } from './instrument.ts';
+import type { ChainMessage, Reply, WorkerMessage } from './messages.ts';
+import { refused } from './refusal.ts';
+import type { ChainSpec, ChainStep } from './sandbox.ts';
+import { Thread } from './thread.ts';
+import { Watchdog } from './watchdog.ts';
+
+/**
+ * Compiles modules in a worker that is thrown away afterwards: whatever a hostile module does to its compiler or in its
+ * start function, no lane notices. Compiled modules are kept as long as a lane holds them.
+ */
+export class ModuleCompiler {
+  private readonly clock: Clock;
+  private readonly compiled = new Map<string, Promise<WebAssembly.Module>>();
+  private readonly holders = new Map<string, number>();
+  private readonly threads = new Set<Thread>();
+
+  constructor(clock: Clock) {
+    this.clock = clock;
+  }
+
+  /** The chain as workers get it. */
+  async chain(spec: ChainSpec): Promise<ChainMessage> {
+    const { pipeline, outputs, source } = spec;
+    const modules = await Promise.all(spec.steps.map(step => this.compile(step)));
+    const steps = spec.steps.map((step, i) => ({
+      name: step.name,
+      module: modules[i] as WebAssembly.Module,
+      sha256: step.module.sha256,
+      init: initJson(spec, step),
+      onError: step.onError,
+      memoryBytes: step.memoryBytes,
+      maxFailuresInARow: step.maxFailuresInARow,
+    }));
+    return { pipeline, steps, outputs, source };
+  }
+
+  /** Compiles and starts the chain once, and throws away what came of it. */
+  async start(spec: ChainSpec): Promise<void> {
+    const chain = await this.chain(spec);
+    const limitMs = Math.max(...spec.steps.map(step => step.initTimeMs), 0);
+    await this.inThrowAway({ kind: 'start', task: 1, chain }, limitMs, `the chain of pipeline "${spec.pipeline}"`);
+  }
+
+  hold(spec: ChainSpec): void {
+    for (const step of spec.steps) this.holders.set(keyOf(step), (this.holders.get(keyOf(step)) ?? 0) + 1);
+  }
+
+  release(spec: ChainSpec): void {
+    for (const key of spec.steps.map(keyOf)) {
+      const left = (this.holders.get(key) ?? 1) - 1;
+      if (left > 0) this.holders.set(key, left);
+      else {
+        this.holders.delete(key);
+        this.compiled.delete(key);
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.threads].map(thread => thread.destroy()));
+  }
+
+  private compile(step: ChainStep): Promise<WebAssembly.Module> {
+    const key = keyOf(step);
+    let compiling = this.compiled.get(key);
+    if (!compiling) {
+      compiling = this.compileNow(step);
+      this.compiled.set(key, compiling);
+      compiling.catch(() => this.compiled.delete(key));
+    }
+    return compiling;
+  }
+
+  private async compileNow(step: ChainStep): Promise<WebAssembly.Module> {
+    inspect(step.module.bytes);
+    const bytes = instrument(step.module.bytes, step.memoryBytes);
+    const reply = await this.inThrowAway(
+      { kind: 'compile', task: 1, bytes },
+      step.initTimeMs,
+      `module ${step.module.name}`,
+    );
+    if (reply.ok !== 'compiled') throw new MillstreamError('internal', 'INTERNAL', 'the compiler gave no module');
+    return reply.module;
+  }
+
+  private async inThrowAway(message: WorkerMessage, limitMs: number, what: string): Promise<Reply> {
+    const thread = new Thread();
+    this.threads.add(thread);
+    let timedOut = false;
+    const watchdog = new Watchdog({
+      clock: this.clock,
+      thread: () => thread,
+      limitMs: () => limitMs,
+      stoodStill: () => {
+        timedOut = true;
+        void thread.destroy();
+      },
+    });
+    try {
+      watchdog.start();
+      const reply = await thread.run(message);
+      if (reply.ok !== null) return reply;
+      const { kind, code, message: text, help } = reply.error;
+      if (message.kind === 'compile') throw refused(`it does not compile: ${text}`);
+      throw new MillstreamError(kind, code, text, help ? { help } : {});
+    } catch (error) {
+      if (!timedOut) throw error;
+      throw new MillstreamError('invalid', 'MODULE_INIT_FAILED', `${what} was not ready after ${limitMs} ms`, {
+        cause: error,
+      });
+    } finally {
+      watchdog.stop();
+      this.threads.delete(thread);
+      await thread.destroy();
+    }
+  }
+}
+
+function keyOf(step: ChainStep): string {
+  return `${step.module.sha256}/${step.memoryBytes}`;
+}
+
+function initJson(spec: ChainSpec, step: ChainStep): Uint8Array {
+  const { topic, partition } = spec.source;
+  const outputs = spec.outputs.map(output => output.name);
+  return Buffer.from(JSON.stringify({ config: step.config ?? {}, outputs, topic, partition, step: step.name }));
+}

@@ -1,0 +1,177 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { MillstreamError } from '../../core/base/errors.ts';
+import { inspect } from './inspect.ts';
+import { MAX_MODULE_BYTES } from './module-shape.ts';
+import { refused } from './refusal.ts';
+import type { StoredModule } from './sandbox.ts';
+
+export interface ModuleStoreOptions {
+  /** Each holds `<module>/module.toml` and the .wasm beside it. Of the same name and version the later one wins. */
+  directories: readonly string[];
+  /** Text to plain values; throws kind `invalid` when it is no TOML. */
+  parseToml: (text: string, file: string) => unknown;
+}
+
+export interface NewModule {
+  name: string;
+  version: string;
+  description?: string | null;
+  redacts?: boolean;
+  configSchema?: object;
+}
+
+const NAME = /^[a-z0-9][a-z0-9_.-]{0,62}$/;
+const VERSION = /^\d[0-9A-Za-z.+-]{0,63}$/;
+
+/** Modules by name, version and sha256. Every one of them has passed inspection. */
+export class ModuleStore {
+  private readonly modules = new Map<string, StoredModule>();
+
+  /** Reads all modules of all directories; a directory that does not exist holds none. Kind `invalid`, codes
+   * BAD_MODULE (module.toml) and MODULE_REFUSED (the binary), with the file's name in the sentence. */
+  static load(options: ModuleStoreOptions): ModuleStore {
+    const store = new ModuleStore();
+    for (const directory of options.directories) {
+      for (const name of foldersIn(directory)) store.loadFolder(join(directory, name), options.parseToml);
+    }
+    return store;
+  }
+
+  /** The newest module that fits: `version` may be a prefix ("1.2"), `sha256` the first digits. */
+  get(name: string, version: string | null = null, sha256: string | null = null): StoredModule | null {
+    const fitting = [...this.modules.values()].filter(
+      module =>
+        module.name === name &&
+        (version === null || module.version === version || module.version.startsWith(`${version}.`)) &&
+        (sha256 === null || module.sha256.startsWith(sha256)),
+    );
+    return fitting.toSorted((a, b) => compareVersions(b.version, a.version))[0] ?? null;
+  }
+
+  /** By name, newest first. */
+  list(): StoredModule[] {
+    return [...this.modules.values()].toSorted(
+      (a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)) || compareVersions(b.version, a.version),
+    );
+  }
+
+  /** Inspects and stores; one of the same name and version is replaced. Throws kind `invalid`. */
+  add(bytes: Uint8Array, about: NewModule): StoredModule {
+    if (!NAME.test(about.name)) throw bad(`"${about.name}" is no module name: a-z, 0-9, _, -, . are allowed`);
+    if (!VERSION.test(about.version)) throw bad(`"${about.version}" is no version; write for example 1.0.0`);
+    const { abi } = inspect(bytes);
+    const module: StoredModule = {
+      name: about.name,
+      version: about.version,
+      sha256: createHash('sha256').update(bytes).digest('hex'),
+      abi,
+      bytes,
+      description: about.description ?? null,
+      redacts: about.redacts ?? false,
+      ...(about.configSchema ? { configSchema: about.configSchema } : {}),
+    };
+    this.modules.set(`${module.name}@${module.version}`, module);
+    return module;
+  }
+
+  private loadFolder(folder: string, parseToml: ModuleStoreOptions['parseToml']): void {
+    const file = join(folder, 'module.toml');
+    const text = readIfThere(file);
+    if (text === null) return;
+    const about = readManifest(parseToml(text.toString(), file), file);
+    const wasm = join(folder, about.file);
+    try {
+      // Before it is read: a file of any size may lie there.
+      const { size } = statSync(wasm);
+      if (size > MAX_MODULE_BYTES) throw refused(`it has ${size} bytes, at most ${MAX_MODULE_BYTES} are allowed`);
+      this.add(readFileSync(wasm), about);
+    } catch (error) {
+      const { code, message } = error as { code?: string; message: string };
+      const why = code === 'ENOENT' ? 'the file does not exist' : message;
+      const named = error instanceof MillstreamError ? error.code : 'BAD_MODULE';
+      throw new MillstreamError('invalid', named, `${wasm}: ${why}`, { cause: error });
+    }
+  }
+}
+
+/** module.toml: name, version, description, file (default `<name>.wasm`), redacts, config_schema. */
+function readManifest(value: unknown, file: string): NewModule & { file: string } {
+  const table = value as Record<string, unknown>;
+  const take = <T>(key: string, type: string, fallback: T): T => {
+    const found = table[key];
+    if (found === undefined) return fallback;
+    // oxlint-disable-next-line valid-typeof
+    if (typeof found !== type || found === null) throw bad(`${file}: ${key} must be a ${type}`);
+    return found as T;
+  };
+  const name = take<string>('name', 'string', '');
+  if (name === '') throw bad(`${file}: name is missing`);
+  const configSchema = take<object | null>('config_schema', 'object', null);
+  const wasm = take<string>('file', 'string', `${name}.wasm`);
+  if (wasm.includes('/') || wasm.includes('\\')) throw bad(`${file}: file must lie beside module.toml`);
+  return {
+    name,
+    version: take<string>('version', 'string', '0.0.0'),
+    description: take<string | null>('description', 'string', null),
+    redacts: take<boolean>('redacts', 'boolean', false),
+    file: wasm,
+    ...(configSchema ? { configSchema } : {}),
+  };
+}
+
+function foldersIn(directory: string): string[] {
+  try {
+    const entries = readdirSync(directory, { withFileTypes: true });
+    return entries
+      .filter(entry => entry.isDirectory())
+      .map(entry => entry.name)
+      .toSorted();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function readIfThere(file: string): Buffer | null {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+/** As Semantic Versioning 2.0 orders them (section 11), as far as a version is one. */
+export function compareVersions(a: string, b: string): number {
+  const [aMain = '', aPre = ''] = splitVersion(a);
+  const [bMain = '', bPre = ''] = splitVersion(b);
+  const main = compareParts(aMain, bMain);
+  if (main !== 0) return main;
+  // A pre-release comes before its release.
+  if (aPre === '' || bPre === '') return Number(aPre === '') - Number(bPre === '');
+  return compareParts(aPre, bPre);
+}
+
+function splitVersion(version: string): string[] {
+  const [plain = ''] = version.split('+');
+  const dash = plain.indexOf('-');
+  return dash < 0 ? [plain] : [plain.slice(0, dash), plain.slice(dash + 1)];
+}
+
+function compareParts(a: string, b: string): number {
+  const left = a.split('.');
+  const right = b.split('.');
+  for (let i = 0; i < Math.max(left.length, right.length); i++) {
+    const [l, r] = [left[i] ?? '', right[i] ?? ''];
+    const numbers = /^\d+$/.test(l) && /^\d+$/.test(r);
+    const order = numbers ? Number(l) - Number(r) : l < r ? -1 : Number(l > r);
+    if (order !== 0) return order;
+  }
+  return 0;
+}
+
+function bad(message: string): MillstreamError {
+  return new MillstreamError('invalid', 'BAD_MODULE', message);
+}

@@ -1,0 +1,83 @@
+import { availableParallelism } from 'node:os';
+import type { Clock } from '../../core/base/clock.ts';
+import type { Logger } from '../../core/base/logger.ts';
+import type { Metrics } from '../../core/base/metrics.ts';
+import { closed, SlotLane } from './lane.ts';
+import { ModuleCompiler } from './module-compiler.ts';
+import type { ChainSpec, Lane, Sandbox } from './sandbox.ts';
+import { Slot, type SlotHost } from './slot.ts';
+import { Thread } from './thread.ts';
+
+export interface SandboxOptions {
+  clock: Clock;
+  logger: Logger;
+  metrics: Metrics;
+  /** Worker threads; left out: max(1, cores - 1). */
+  workers?: number;
+}
+
+/** Starts the worker threads and the warm spare. */
+export function openSandbox(options: SandboxOptions): Sandbox {
+  return new SlotSandbox(options);
+}
+
+class SlotSandbox implements Sandbox, SlotHost {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly threadsReplaced;
+  private readonly slots: Slot[];
+  private readonly compiler: ModuleCompiler;
+  private spare: Thread;
+  private lanes = 0;
+  private isClosed = false;
+
+  constructor(options: SandboxOptions) {
+    this.clock = options.clock;
+    this.logger = options.logger;
+    this.threadsReplaced = options.metrics.counter(
+      'millstream_sandbox_threads_replaced_total',
+      'Worker threads that were replaced because a module stood still or ended them',
+    );
+    const workers = options.workers ?? Math.max(1, availableParallelism() - 1);
+    this.slots = Array.from({ length: workers }, () => new Slot(this, new Thread()));
+    this.spare = new Thread();
+    this.compiler = new ModuleCompiler(options.clock);
+  }
+
+  async probe(chain: ChainSpec): Promise<void> {
+    if (this.isClosed) throw closed();
+    await this.compiler.start(chain);
+  }
+
+  openLane(spec: ChainSpec): Lane {
+    if (this.isClosed) throw closed();
+    const slot = this.slots.reduce((least, s) => (s.lanes.size < least.lanes.size ? s : least));
+    const lane = new SlotLane(
+      ++this.lanes,
+      spec,
+      slot,
+      () => this.clock.now(),
+      () => this.compiler.release(spec),
+    );
+    slot.add(lane);
+    this.compiler.hold(spec);
+    this.compiler.chain(spec).then(
+      chain => lane.ready(chain),
+      error => lane.fail(error),
+    );
+    return lane;
+  }
+
+  takeSpare(): Thread {
+    const { spare } = this;
+    this.spare = new Thread();
+    return spare;
+  }
+
+  async close(): Promise<void> {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    const error = closed();
+    await Promise.all([...this.slots.map(slot => slot.close(error)), this.spare.destroy(), this.compiler.close()]);
+  }
+}

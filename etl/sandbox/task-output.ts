@@ -1,0 +1,69 @@
+import { partitionFor } from '../../core/base/murmur2.ts';
+import { BATCH_HEADER_BYTES, CODECS, type Codec, compress, readBody, sealBatch } from '../../core/engine/records.ts';
+import type { FrameHelper, Table } from './frame-helper/frame-helper.ts';
+import type { ChainMessage } from './messages.ts';
+import type { TaskOutput } from './sandbox.ts';
+
+/** Lays out what left the chain: one finished batch for each output and partition. */
+export function finishedBatches(helper: FrameHelper, left: Table, chain: ChainMessage): TaskOutput[] {
+  const outputs: TaskOutput[] = [];
+  chain.outputs.forEach((output, route) => {
+    const groups = output.rehashPartitions === null ? [0] : spread(helper, left, route, output.rehashPartitions, chain);
+    for (const group of groups) {
+      const batch = finish(helper, left, route, group, output.codec);
+      if (!batch) continue;
+      const partition = output.rehashPartitions === null ? chain.source.partition : group;
+      outputs.push({ route, partition, ...batch });
+    }
+  });
+  return outputs;
+}
+
+/** Gives each record of an output its partition by key; a record without a key stays with its source partition's number. */
+function spread(helper: FrameHelper, left: Table, route: number, count: number, chain: ChainMessage): number[] {
+  const used = new Set<number>();
+  for (let i = 0; i < left.count; i++) {
+    const entry = helper.entry(left, i);
+    if (entry.verdict !== route) continue;
+    const { key } = readBody(helper.memory, entry.body, entry.body + entry.length);
+    const partition = key === null ? chain.source.partition % count : partitionFor(key, count);
+    helper.setPartition(left, i, partition);
+    used.add(partition);
+  }
+  return [...used].toSorted((a, b) => a - b);
+}
+
+function finish(
+  helper: FrameHelper,
+  left: Table,
+  route: number,
+  group: number,
+  codec: Codec,
+): { batch: Uint8Array; records: number } | null {
+  const { raw } = helper;
+  const size = raw.measure(left.at, left.count, route, group);
+  const records = raw.records.value;
+  if (records === 0) return null;
+  const mark = raw.mark();
+  const at = helper.reserve(size);
+  raw.section(left.at, left.count, route, group, at);
+  const section = helper.memory.subarray(at, at + size);
+  const packed = compress(codec, section);
+  // Not from the pool: the buffer is transferred.
+  const batch = Buffer.allocUnsafeSlow(BATCH_HEADER_BYTES + packed.length);
+  batch.set(packed, BATCH_HEADER_BYTES);
+  raw.release(mark);
+  sealBatch(batch, {
+    baseOffset: 0,
+    leaderEpoch: -1,
+    attributes: CODECS.indexOf(codec),
+    lastOffsetDelta: records - 1,
+    baseTimestamp: raw.baseTimestamp.value,
+    maxTimestamp: raw.maxTimestamp.value,
+    producerId: -1,
+    producerEpoch: -1,
+    baseSequence: -1,
+    recordCount: records,
+  });
+  return { batch, records };
+}

@@ -1,0 +1,138 @@
+import { CELL } from './cell.ts';
+import { deadBatch, type Letter } from './dead-letters.ts';
+import { FrameHelper, type Table } from './frame-helper/frame-helper.ts';
+import type { ChainMessage, LogLine, OpenMessage, RunMessage, RunReply } from './messages.ts';
+import type { StepCounts, StepSample, TaskResult } from './sandbox.ts';
+import { sampleAfter, sampleBefore } from './samples.ts';
+import { Stop, StepRunner } from './step-runner.ts';
+import { listRecords } from './task-input.ts';
+import { finishedBatches } from './task-output.ts';
+
+const LOG_LINES_PER_SECOND = 100;
+/** A helper that has grown beyond this for one big task is not kept. */
+const HELPER_KEEP_BYTES = 64 * 1024 * 1024;
+
+export interface WorkerShared {
+  helper: FrameHelper;
+  cell: Int32Array;
+  /** Milliseconds that never go back. */
+  now(): number;
+}
+
+/** One lane inside its worker: the chain's instances, and the tasks run through them one after the other. */
+export class WorkerLane {
+  private readonly chain: ChainMessage;
+  private readonly shared: WorkerShared;
+  private readonly steps: StepRunner[];
+  /** Once stopped, nothing more runs: the records behind belong to whoever mends it. */
+  private stopped: TaskResult['stopped'] = null;
+  private logs: LogLine[] = [];
+  private logsLost = 0;
+  private logSecond = 0;
+  private logCount = 0;
+
+  constructor(open: OpenMessage, shared: WorkerShared) {
+    this.chain = open.chain;
+    this.shared = shared;
+    this.steps = open.chain.steps.map((step, i) => {
+      const memory = open.memory[i] ?? { failuresInARow: 0, mode: 0 };
+      return new StepRunner(i, step, memory, shared, (level, line) => this.log(step.name, level, line));
+    });
+  }
+
+  /** Instantiates every module. */
+  start(): void {
+    for (const step of this.steps) step.start();
+  }
+
+  run(message: RunMessage, batches: Uint8Array): RunReply {
+    const { shared } = this;
+    if (shared.helper.memory.length > HELPER_KEEP_BYTES) shared.helper = new FrameHelper();
+    shared.cell[CELL.task] = message.task;
+    this.logs = [];
+    this.logsLost = 0;
+    const rows = this.steps.map(step => step.memory.failuresInARow);
+    let result = this.stopped ? this.nothing() : this.attempt(message, batches, Number.POSITIVE_INFINITY);
+    while (result instanceof Stop) {
+      // What comes before the record goes out; the same again without it and what follows gives exactly that.
+      const stop: Stop = result;
+      this.steps.forEach((step, i) => (step.memory.failuresInARow = rows[i] as number));
+      this.stopped = { step: stop.step, offset: stop.offset, ...stop.failure };
+      result = this.attempt(message, batches, stop.origin);
+    }
+    return {
+      result: { ...result, stopped: this.stopped },
+      memory: this.steps.map(step => ({ ...step.memory })),
+      logs: this.logs,
+      logsLost: this.logsLost,
+    };
+  }
+
+  /** Runs the records whose origin is below `end`. */
+  private attempt(message: RunMessage, batches: Uint8Array, end: number): Omit<TaskResult, 'recycled'> | Stop {
+    const { chain } = this;
+    const { helper } = this.shared;
+    helper.reset();
+    const source = listRecords(helper, batches, message.from);
+    source.count = Math.min(source.count, end);
+    const counts: StepCounts[] = [];
+    const letters: Letter[] = [];
+    const samples: StepSample[] = [];
+    let input = source;
+    let left: Table | null = chain.steps.length === 0 ? source : null;
+    try {
+      for (const [i, runner] of this.steps.entries()) {
+        const last = i === chain.steps.length - 1;
+        const next = helper.newTable(last ? 0 : input.count);
+        const here = helper.newTable(last ? input.count : 16);
+        const before = sampleBefore(helper, input, message.samples);
+        const started = this.shared.now();
+        const done = runner.process({
+          input,
+          next,
+          left: here,
+          last,
+          routes: chain.outputs.length,
+          partition: chain.source.partition,
+          blame: message.blame,
+        });
+        done.counts.nanoseconds = Math.round((this.shared.now() - started) * 1e6);
+        counts.push(done.counts);
+        samples.push(...sampleAfter(helper, runner.step.name, before, [next, here], done.failed, chain.outputs));
+        if (runner.step.onError === 'dead_letter') {
+          for (const failure of done.failed)
+            letters.push({ step: i, entry: helper.entry(input, failure.index), failure });
+        }
+        if (here.count > 0) left = left ? helper.merge(left, here) : here;
+        input = next;
+      }
+    } catch (error) {
+      if (error instanceof Stop) return error;
+      throw error;
+    }
+    return {
+      records: source.count,
+      outputs: left ? finishedBatches(helper, left, chain) : [],
+      dead: deadBatch(helper, source, letters, chain, message.at),
+      steps: counts,
+      samples,
+      stopped: null,
+    };
+  }
+
+  private nothing(): Omit<TaskResult, 'recycled'> {
+    const none = { in: 0, emitted: 0, dropped: 0, passed: 0, dead: 0, out: 0, nanoseconds: 0 };
+    const steps = this.steps.map(() => ({ ...none }));
+    return { records: 0, outputs: [], dead: null, steps, samples: [], stopped: this.stopped };
+  }
+
+  private log(step: string, level: number, line: string): void {
+    const second = Math.floor(this.shared.now() / 1000);
+    if (second !== this.logSecond) {
+      this.logSecond = second;
+      this.logCount = 0;
+    }
+    if (++this.logCount > LOG_LINES_PER_SECOND) this.logsLost++;
+    else this.logs.push({ step, level, line });
+  }
+}
