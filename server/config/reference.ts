@@ -92,6 +92,8 @@ export function configReference(): string {
     const initial = key.default === null ? '' : `\`${key.default}\``;
     lines.push(`| \`${key.path.at(-1)}\` | ${key.type} | ${initial} | ${key.description}${idle} |`);
   }
+  lines.push('', '## Short names of variables', '', '| variable | key |', '|---|---|');
+  for (const [name, key] of Object.entries(ALIASES)) lines.push(`| \`${name}\` | \`${key}\` |`);
   lines.push(
     '',
     '## Taken and without effect',
