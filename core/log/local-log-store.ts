@@ -1,12 +1,14 @@
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Disk } from '../base/disk.ts';
 import { MillstreamError } from '../base/errors.ts';
+import type { LockHost } from '../base/lock-host.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Random } from '../base/random.ts';
 import { OffsetCheckpoint, replaceFile } from './checkpoints.ts';
 import { LeaderEpochs } from './leader-epochs.ts';
 import type { LogConfig, LogId, LogObserver, LogStore, PartitionLog } from './log.ts';
+import { lockDirectory } from './directory-lock.ts';
 import type { LogContext } from './log-context.ts';
 import { logClosed } from './log-errors.ts';
 import {
@@ -20,7 +22,9 @@ import {
   writeMetadata,
 } from './log-files.ts';
 import { LocalPartitionLog } from './partition-log.ts';
-import { recoverLog, restoreObserver } from './recovery.ts';
+import { type RecoveredLog, recoverLog } from './recovery.ts';
+import { SegmentPool } from './segment-pool.ts';
+import { restoreObserver } from './snapshots.ts';
 import { SyncDomain } from './sync-domain.ts';
 import { TailCache } from './tail-cache.ts';
 
@@ -30,15 +34,19 @@ export interface LocalLogStoreOptions {
   disk: Disk;
   clock: Clock;
   logger: Logger;
-  random?: Random;
   metrics?: Metrics;
+  /** Keeps other processes out of the directory. Left out: nothing does (a disk that is this process's alone). */
+  lockHost?: LockHost;
+  /** Nothing in the store is left to chance as yet; taken so that callers hand in all sources of it. */
+  random?: Random;
   /** True: an append is durable, and readable, once it is synced. False: at once, as in Kafka. */
   fsync: boolean;
   /** With fsync off: how often what was written is synced in the background. */
   flushIntervalMs: number;
   /** Memory for the newest batches of all logs. */
   cacheBytes: number;
-  /** Greatest step of zeros written ahead of a segment's end, at most 16 MiB. 0 for none. Default 1 MiB. */
+  /** Greatest step of zeros written ahead of a segment's end, at most 16 MiB. 0 for none. Default 256 KiB:
+   * bigger steps save little and make the sync that comes with each one slow. */
   preallocateBytes?: number;
   /** Files synced at a time. Default 16. */
   parallelSyncs?: number;
@@ -47,20 +55,29 @@ export interface LocalLogStoreOptions {
 }
 
 const CLEAN_MARKER = '.kafka_cleanshutdown';
-const ZERO_BYTES = 1024 * 1024;
+const ZERO_BYTES = 256 * 1024;
+/** Closed segments of all logs that keep their file and indexes open. */
+const POOL_SEGMENTS = 256;
 const MAX_PREALLOCATE_BYTES = 16 * 1024 * 1024;
 
 /** Opens (or makes) a directory of logs in Kafka's layout. */
 export async function openLocalLogStore(options: LocalLogStoreOptions): Promise<LogStore> {
   const { disk, directory } = options;
   await disk.makeDirectory(directory);
-  const store = new LocalLogStore(options);
-  await store.start();
+  const lock = options.lockHost ? await lockDirectory({ directory, disk, host: options.lockHost }) : null;
+  const store = new LocalLogStore(options, lock);
+  try {
+    await store.start();
+  } catch (error) {
+    await lock?.release();
+    throw error;
+  }
   return store;
 }
 
 class LocalLogStore implements LogStore {
   private readonly options: LocalLogStoreOptions;
+  private readonly lock: { release(): Promise<void> } | null;
   private readonly context: LogContext;
   private readonly logs = new Map<string, LocalPartitionLog>();
   private readonly opening = new Map<string, Promise<LocalPartitionLog>>();
@@ -71,8 +88,9 @@ class LocalLogStore implements LogStore {
   private flushTimer: Timer | null = null;
   private closed = false;
 
-  constructor(options: LocalLogStoreOptions) {
+  constructor(options: LocalLogStoreOptions, lock: { release(): Promise<void> } | null) {
     this.options = options;
+    this.lock = lock;
     const { disk, clock, logger, directory } = options;
     const sync = new SyncDomain(disk, options.parallelSyncs ?? 16, error => {
       logger.error('A sync failed: the logs are read-only until a restart.', { directory, error });
@@ -85,6 +103,7 @@ class LocalLogStore implements LogStore {
       logger,
       sync,
       cache: new TailCache(options.cacheBytes),
+      pool: new SegmentPool(POOL_SEGMENTS),
       recoveryPoints: new OffsetCheckpoint(disk, sync, directory, 'recovery-point-offset-checkpoint'),
       startOffsets: new OffsetCheckpoint(disk, sync, directory, 'log-start-offset-checkpoint'),
       fsync: options.fsync,
@@ -152,7 +171,7 @@ class LocalLogStore implements LogStore {
     const { disk, sync, recoveryPoints, startOffsets } = this.context;
     const { directory } = this.options;
     const name = logDirectoryName(id);
-    await this.logs.get(name)?.close(false);
+    await this.logs.get(name)?.discard();
     this.logs.delete(name);
     if (!(await disk.exists(`${directory}/${name}`))) return;
     const doomed = `${directory}/${name}.${id.topicId}${DELETED_SUFFIX}`;
@@ -170,14 +189,22 @@ class LocalLogStore implements LogStore {
     this.flushTimer?.cancel();
     await Promise.allSettled(this.opening.values());
     await this.checkpointing;
+    try {
+      await this.finish();
+    } catch (error) {
+      // Everything that was acknowledged is safe: the next start looks at more than it would have to.
+      this.options.logger.warn('The logs could not be closed properly.', { error });
+    } finally {
+      await this.lock?.release();
+    }
+  }
+
+  private async finish(): Promise<void> {
     const { disk, sync, recoveryPoints, startOffsets } = this.context;
     const { directory } = this.options;
-    const results = await Promise.allSettled([...this.logs.values()].map(log => log.close(true)));
-    const trouble = results.find(result => result.status === 'rejected');
-    if (sync.failed || trouble) {
-      if (trouble) throw trouble.reason;
-      return;
-    }
+    const closings = await Promise.allSettled([...this.logs.values()].map(log => log.close()));
+    for (const closing of closings) if (closing.status === 'rejected') throw closing.reason;
+    if (sync.failed) return;
     await recoveryPoints.save();
     await startOffsets.save();
     await replaceFile(disk, sync, directory, CLEAN_MARKER, Buffer.from('{"version":0,"brokerEpoch":-1}'));
@@ -201,13 +228,14 @@ class LocalLogStore implements LogStore {
     }
     if (!topicId) await this.create(directory, id);
     const recovered = await recoverLog(this.context, directory, {
-      clean: this.wasClean || !topicId,
+      clean: this.wasClean,
       recoveryPoint: recoveryPoints.get(name) ?? 0,
       startOffset: startOffsets.get(name) ?? 0,
     });
-    const epochs = await this.openEpochs(directory, recovered.active.endOffset, recovered.clean);
-    if (observer) await restoreObserver(this.context, directory, recovered.segments, observer);
-    return new LocalPartitionLog(this.context, directory, id, config, observer, recovered, epochs);
+    const epochs = await this.openEpochs(directory, recovered);
+    const { segments } = recovered;
+    const snapshotOffset = observer ? await restoreObserver(this.context, directory, segments, observer) : -1;
+    return new LocalPartitionLog(this.context, { directory, id, config, observer, recovered, epochs, snapshotOffset });
   }
 
   /** The folder's name is durable once open() has resolved; partition.metadata says that it was finished. */
@@ -218,14 +246,16 @@ class LocalLogStore implements LogStore {
     await sync.syncDirectory(this.options.directory);
   }
 
-  private async openEpochs(directory: string, endOffset: number, clean: boolean): Promise<LeaderEpochs> {
+  /** After anything but a clean stop a new epoch begins: what was above the old one's end was served to nobody, and
+   * whoever remembers it anyway (fsync off) can tell. Durable before it is used. */
+  private async openEpochs(directory: string, recovered: RecoveredLog): Promise<LeaderEpochs> {
     const { disk, sync } = this.context;
     const text = await readWhole(disk, `${directory}/${EPOCHS_FILE}`);
     const stored = text && LeaderEpochs.parse(text.toString());
+    if (stored && recovered.clean) return stored;
     const epochs = stored ?? new LeaderEpochs();
-    if (stored && clean) return stored;
-    epochs.truncateEnd(endOffset);
-    epochs.assign(epochs.latest + 1, clean ? 0 : endOffset);
+    epochs.truncateEnd(recovered.active.endOffset);
+    epochs.assign(epochs.latest + 1, stored ? recovered.active.endOffset : recovered.startOffset);
     await replaceFile(disk, sync, directory, EPOCHS_FILE, Buffer.from(epochs.toText()));
     await sync.syncDirectory(directory);
     return epochs;

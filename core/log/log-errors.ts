@@ -30,3 +30,13 @@ export function isNoSpace(error: unknown): boolean {
   const code = errorCode(error);
   return code === 'ENOSPC' || code === 'EDQUOT';
 }
+
+export function readFailed(name: string, cause: unknown): MillstreamError {
+  return new MillstreamError('unavailable', 'STORAGE_ERROR', `the log ${name} could not be read`, { cause });
+}
+
+export function damaged(name: string, offset: number): MillstreamError {
+  return new MillstreamError('data', 'CORRUPT_LOG', `the log ${name} holds no batch with offset ${offset}`, {
+    help: 'its files were changed or damaged; a restart checks them',
+  });
+}

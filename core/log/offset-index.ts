@@ -57,7 +57,7 @@ export class OffsetIndex {
   }
 
   /** Forgets every entry of a batch that does not end below `offset`. */
-  truncateOffsets(offset: number): void {
+  truncate(offset: number): void {
     while (this.count > 0 && this.baseOffset + (this.entries[this.count * 2 - 2] as number) >= offset) this.count--;
   }
 

@@ -1,26 +1,37 @@
+import type { DiskFile } from '../base/disk.ts';
 import { MillstreamError } from '../base/errors.ts';
 import { type BatchHeader, lastOffset, patchBatch, readBatchHeader } from './batch.ts';
-import { replaceFile } from './checkpoints.ts';
 import type { LeaderEpochs } from './leader-epochs.ts';
 import type { Appended, LogConfig, LogId, LogObserver, PartitionLog, ReadResult } from './log.ts';
 import type { LogContext } from './log-context.ts';
-import { diskFull, isNoSpace, logClosed, outOfRange, storageError } from './log-errors.ts';
-import { logDirectoryName, offsetInName, offsetName, SUFFIX } from './log-files.ts';
+import { damaged, diskFull, isNoSpace, logClosed, outOfRange, readFailed, storageError } from './log-errors.ts';
+import { logDirectoryName } from './log-files.ts';
 import { findTimestamp, readBatches } from './log-reader.ts';
-import { Preallocation } from './preallocation.ts';
-import type { RecoveredLog } from './recovery.ts';
-import { removableSegments } from './retention.ts';
-import { Segment } from './segment.ts';
-import type { SyncDomain, SyncTarget } from './sync-domain.ts';
+import { newSegment, type RecoveredLog } from './recovery.ts';
+import { firstToKeep } from './retention.ts';
+import type { Segment } from './segment.ts';
+import { SegmentList } from './segment-list.ts';
+import type { SyncDomain } from './sync-domain.ts';
 import type { CachedTail } from './tail-cache.ts';
+import { type Kept, Upkeep } from './upkeep.ts';
 
 /** Positions and relative offsets are int32 in the index files. */
 const MAX_INT32 = 0x7fffffff;
 const DONE = Promise.resolve();
-const KEPT_SNAPSHOTS = 2;
+
+export interface PartitionLogParts {
+  directory: string;
+  id: LogId;
+  config: LogConfig;
+  observer: LogObserver | null;
+  recovered: RecoveredLog;
+  epochs: LeaderEpochs;
+  /** Of the snapshot that the observer was restored from; -1 for none. */
+  snapshotOffset: number;
+}
 
 /** One partition's log on the local disk. */
-export class LocalPartitionLog implements PartitionLog, SyncTarget {
+export class LocalPartitionLog implements PartitionLog, Kept {
   readonly id: LogId;
   readonly name: string;
   startOffset: number;
@@ -31,43 +42,45 @@ export class LocalPartitionLog implements PartitionLog, SyncTarget {
   private readonly observer: LogObserver | null;
   private readonly epochs: LeaderEpochs;
   private readonly tail: CachedTail;
-  private readonly segments: Segment[];
-  private active: Segment;
+  private readonly segments: SegmentList;
+  private readonly listeners = new Set<() => void>();
+  private readonly syncFile = (file: DiskFile): Promise<void> => this.context.sync.datasync(file);
+  active: Segment;
   private config: LogConfig;
   /** When the active segment got its first batch; null while it is empty. */
   private activeSince: number | null;
-  private readonly listeners = new Set<() => void>();
   /** Segments with bytes that no completed sync covers. */
   private dirty = new Set<Segment>();
   private directoryDirty = false;
-  private snapshotOffset: number;
-  /** Seals, checkpoints and removals, one after the other. */
-  private maintenance: Promise<void> = DONE;
+  /** Files look different from what a clean stop leaves. */
+  private touched: boolean;
+  private readonly upkeep: Upkeep;
   private closed = false;
 
-  constructor(
-    context: LogContext,
-    directory: string,
-    id: LogId,
-    config: LogConfig,
-    observer: LogObserver | null,
-    recovered: RecoveredLog,
-    epochs: LeaderEpochs,
-  ) {
+  constructor(context: LogContext, parts: PartitionLogParts) {
+    const { recovered } = parts;
     this.context = context;
-    this.directory = directory;
-    this.id = id;
-    this.name = logDirectoryName(id);
-    this.config = config;
-    this.observer = observer;
-    this.epochs = epochs;
-    this.segments = recovered.segments;
+    this.directory = parts.directory;
+    this.id = parts.id;
+    this.name = logDirectoryName(parts.id);
+    this.config = parts.config;
+    this.observer = parts.observer;
+    this.epochs = parts.epochs;
+    this.segments = new SegmentList(recovered.segments);
     this.active = recovered.active;
     this.startOffset = recovered.startOffset;
     this.endOffset = this.active.endOffset;
     this.highWatermark = this.endOffset;
-    this.snapshotOffset = -1;
-    this.activeSince = this.active.sizeBytes > 0 ? context.clock.now() : null;
+    this.upkeep = new Upkeep(context, {
+      directory: parts.directory,
+      name: this.name,
+      observer: parts.observer,
+      snapshotOffset: parts.snapshotOffset,
+      uncheckedBytes: recovered.clean ? 0 : recovered.scannedBytes,
+    });
+    this.touched = !recovered.clean;
+    this.activeSince =
+      recovered.firstTimestamp === null ? null : Math.min(Math.max(recovered.firstTimestamp, 0), context.clock.now());
     this.tail = context.cache.tail();
   }
 
@@ -76,61 +89,46 @@ export class LocalPartitionLog implements PartitionLog, SyncTarget {
   }
 
   get sizeBytes(): number {
-    return this.segments.reduce((sum, segment) => sum + segment.sizeBytes, 0);
+    return this.segments.sizeBytes;
   }
 
-  /** Bytes behind the recovery point: what recovery would have to look at. */
+  /** Bytes above the recovery point: what recovery would have to look at. */
   get uncheckedBytes(): number {
-    return this.unchecked;
+    return this.upkeep.uncheckedBytes;
   }
-  private unchecked = 0;
+
+  /** Whether anything waits for a sync (with fsync off: for the background flush). */
+  get isDirty(): boolean {
+    return this.dirty.size > 0;
+  }
 
   append(bytes: Uint8Array, headers: readonly BatchHeader[], retain: 'own' | 'copy' = 'own'): Appended {
     this.mustBeWritable();
     const now = this.context.clock.now();
-    let size = 0;
-    let records = 0;
-    for (const header of headers) {
-      size += header.sizeBytes;
-      records += header.lastOffsetDelta + 1;
-    }
+    const { size, records } = sumOf(headers);
     if (size !== bytes.length || size === 0) {
-      throw new MillstreamError(
-        'internal',
-        'BAD_APPEND',
-        `headers of ${size} bytes for ${bytes.length} bytes of batches`,
-      );
+      throw new MillstreamError('internal', 'BAD_APPEND', `headers of ${size} bytes for ${bytes.length} bytes`);
     }
     if (this.mustRoll(size, records, now)) this.roll();
-    const { active } = this;
     const baseOffset = this.endOffset;
-    const epoch = this.epochs.latest;
-    let next = baseOffset;
-    let at = 0;
-    for (const header of headers) {
-      patchBatch(bytes, at, next, epoch);
-      header.baseOffset = next;
-      header.leaderEpoch = epoch;
-      next += header.lastOffsetDelta + 1;
-      at += header.sizeBytes;
-    }
+    const endOffset = this.patch(bytes, headers);
     try {
-      active.append(bytes, headers, this.config.segmentBytes);
+      this.active.append(bytes, headers, this.config.segmentBytes);
     } catch (error) {
       if (error instanceof MillstreamError) throw error;
       throw this.context.sync.fail(error);
     }
     this.activeSince ??= now;
-    this.endOffset = next;
-    this.dirty.add(active);
-    this.context.cache.add(this.tail, baseOffset, next, bytes, retain === 'copy');
+    this.endOffset = endOffset;
+    this.touched = true;
+    this.dirty.add(this.active);
+    this.context.cache.add(this.tail, baseOffset, endOffset, bytes, retain === 'copy');
     if (this.observer) for (const header of headers) this.observer.batch(header);
-    this.unchecked += size;
-    this.context.wrote(size);
+    this.upkeep.count(size);
     let durable = DONE;
     if (this.context.fsync) durable = this.context.sync.requestSync(this);
-    else this.advance(next);
-    return { baseOffset, lastOffset: next - 1, appendTime: now, durable };
+    else this.advance(endOffset);
+    return { baseOffset, lastOffset: endOffset - 1, appendTime: now, durable };
   }
 
   async read(offset: number, maxBytes: number): Promise<ReadResult> {
@@ -138,20 +136,24 @@ export class LocalPartitionLog implements PartitionLog, SyncTarget {
     const limit = this.highWatermark;
     if (offset < this.startOffset || offset > limit) throw outOfRange(offset, this.startOffset, limit);
     if (offset === limit) return { batches: [], sizeBytes: 0, nextOffset: offset };
-    const batches =
-      this.tail.read(offset, limit, maxBytes) ?? (await readBatches(this.segmentOf(offset), offset, limit, maxBytes));
+    const batches = this.tail.read(offset, limit, maxBytes) ?? (await this.readDisk(offset, limit, maxBytes));
     let sizeBytes = 0;
     for (const batch of batches) sizeBytes += batch.length;
-    const newest = batches.at(-1);
-    return { batches, sizeBytes, nextOffset: newest ? lastOffset(readBatchHeader(newest)) + 1 : offset };
+    const newest = batches[batches.length - 1] as Uint8Array;
+    return { batches, sizeBytes, nextOffset: lastOffset(readBatchHeader(newest)) + 1 };
   }
 
   async offsetForTimestamp(timestamp: number): Promise<{ offset: number; timestamp: number } | null> {
     this.mustBeOpen();
-    for (const segment of this.segments.slice()) {
-      if (segment.endOffset <= this.startOffset || (await segment.newestTimestamp()) < timestamp) continue;
-      const found = await findTimestamp(segment, timestamp, this.startOffset, this.highWatermark);
-      if (found) return found;
+    for (const segment of this.segments.all.slice()) {
+      try {
+        if ((await segment.newestTimestamp()) < timestamp) continue;
+        const found = await findTimestamp(segment, timestamp, this.startOffset, this.highWatermark);
+        if (found) return found;
+      } catch (error) {
+        // Removed by retention meanwhile.
+        if (segment.endOffset > this.startOffset) throw this.readError(error);
+      }
     }
     return null;
   }
@@ -173,24 +175,35 @@ export class LocalPartitionLog implements PartitionLog, SyncTarget {
     this.mustBeWritable();
     if (offset > this.highWatermark || offset < 0) throw outOfRange(offset, this.startOffset, this.highWatermark);
     if (offset <= this.startOffset) return;
-    await this.moveStart(offset);
+    this.startOffset = offset;
+    await this.saveStart();
+    await this.removeBelowStart(true);
   }
 
   async enforceRetention(nowMs: number, floor: number): Promise<void> {
     this.mustBeWritable();
     if (this.isTooOld(nowMs)) this.roll();
     const limit = Math.min(floor, this.highWatermark);
-    const start = await removableSegments(this.segments, this.config, nowMs, limit);
-    if (start > this.startOffset) await this.moveStart(start);
+    const keep = await firstToKeep(this.segments.all, this.config, nowMs, limit);
+    if (keep > this.startOffset) this.startOffset = keep;
+    if ((this.segments.all[0] as Segment).endOffset > this.startOffset) return;
+    let isSaved = true;
+    try {
+      await this.saveStart();
+    } catch (error) {
+      if (!isNoSpace(error)) throw error;
+      // The disk is full: this is what makes room again.
+      isSaved = false;
+    }
+    await this.removeBelowStart(isSaved);
   }
 
-  /** SyncTarget: called by the domain, never twice at a time. */
+  /** Called by the domain, never twice at a time. */
   async sync(domain: SyncDomain): Promise<void> {
     const end = this.endOffset;
-    const dirty = this.dirty;
     const jobs: Promise<void>[] = [];
-    this.dirty = new Set();
-    for (const segment of dirty) jobs.push(segment.datasync(file => domain.datasync(file)));
+    for (const segment of this.dirty) jobs.push(segment.datasync(this.syncFile));
+    this.dirty.clear();
     if (this.directoryDirty) {
       this.directoryDirty = false;
       jobs.push(domain.syncDirectory(this.directory));
@@ -200,48 +213,84 @@ export class LocalPartitionLog implements PartitionLog, SyncTarget {
     if (this.context.fsync) this.advance(end);
   }
 
-  /** With fsync off: whether the background flush has something to do. */
-  get isDirty(): boolean {
-    return this.dirty.size > 0;
-  }
-
-  /** Moves the recovery point to the end (stored by the caller): index entries and the observer's state are synced. */
+  /** Moves the recovery point to the end; the caller stores it. */
   checkpoint(): Promise<void> {
-    return this.inTurn(async () => {
-      const end = this.endOffset;
-      const unchecked = this.unchecked;
-      const snapshot = this.takeSnapshot();
-      await this.context.sync.requestSync(this);
-      await this.active.saveIndexes(file => this.context.sync.datasync(file));
-      if (snapshot) await this.saveSnapshot(end, snapshot);
-      this.context.recoveryPoints.set(this.name, end);
-      this.unchecked -= unchecked;
-    });
+    return this.upkeep.checkpoint(this);
   }
 
-  /** Makes the files what Kafka expects of a closed log. `keep` false: they are about to be removed. */
-  async close(keep: boolean): Promise<void> {
+  /** Leaves the files as Kafka expects those of a closed log. */
+  async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
-    await this.maintenance;
-    const { sync, recoveryPoints } = this.context;
-    if (keep && !sync.failed) {
-      await sync.requestSync(this);
-      const snapshot = this.takeSnapshot();
-      await this.active.seal(file => sync.datasync(file));
-      if (snapshot) await this.saveSnapshot(this.endOffset, snapshot);
-      recoveryPoints.set(this.name, this.endOffset);
+    try {
+      await this.upkeep.idle();
+      if (this.touched && !this.context.sync.failed) await this.upkeep.finish(this);
+    } finally {
+      await this.release();
     }
-    sync.forget(this);
+  }
+
+  /** Closes without care for the files, which are about to be removed. */
+  async discard(): Promise<void> {
+    this.closed = true;
+    await this.upkeep.idle();
+    await this.release();
+  }
+
+  private async release(): Promise<void> {
+    this.context.sync.forget(this);
     this.context.cache.drop(this.tail);
     this.listeners.clear();
-    for (const segment of this.segments) await segment.close();
+    await Promise.all(this.segments.all.map(segment => segment.close()));
+  }
+
+  /** Patches offsets and epoch into batches and headers; returns the offset behind them. */
+  private patch(bytes: Uint8Array, headers: readonly BatchHeader[]): number {
+    const epoch = this.epochs.latest;
+    let offset = this.endOffset;
+    let at = 0;
+    for (const header of headers) {
+      patchBatch(bytes, at, offset, epoch);
+      header.baseOffset = offset;
+      header.leaderEpoch = epoch;
+      offset += header.lastOffsetDelta + 1;
+      at += header.sizeBytes;
+    }
+    return offset;
+  }
+
+  private async readDisk(offset: number, limit: number, maxBytes: number): Promise<Uint8Array[]> {
+    const segment = this.segments.find(offset);
+    try {
+      const batches = await readBatches(segment, offset, limit, maxBytes);
+      if (batches.length > 0) return batches;
+      // An index that passes for one but leads astray.
+      if (!segment.isWritable) await segment.rebuildIndexes();
+      const again = await readBatches(segment, offset, limit, maxBytes);
+      if (again.length > 0) return again;
+    } catch (error) {
+      if (offset < this.startOffset) throw outOfRange(offset, this.startOffset, limit);
+      throw this.readError(error);
+    }
+    throw damaged(this.name, offset);
+  }
+
+  private readError(error: unknown): Error {
+    if (this.closed) return logClosed(this.name);
+    return error instanceof MillstreamError ? error : readFailed(this.name, error);
   }
 
   private advance(end: number): void {
     if (end <= this.highWatermark) return;
     this.highWatermark = end;
-    for (const listener of this.listeners) listener();
+    if (this.listeners.size === 0) return;
+    for (const listener of Array.from(this.listeners)) {
+      try {
+        listener();
+      } catch (error) {
+        this.context.logger.error('A listener of the high watermark failed.', { log: this.name, error });
+      }
+    }
   }
 
   private mustRoll(size: number, records: number, now: number): boolean {
@@ -260,81 +309,36 @@ export class LocalPartitionLog implements PartitionLog, SyncTarget {
 
   /** Starts a new segment; the old one is sealed in the background. Throws DISK_FULL with nothing changed. */
   private roll(): void {
-    const { disk, clock, preallocateBytes, zeros } = this.context;
-    const old = this.active;
-    const fresh = new Segment(disk, this.directory, this.endOffset, 0, this.endOffset);
+    let fresh: Segment;
     try {
-      const file = disk.openSync(fresh.path(SUFFIX.log), 'create');
-      fresh.openForAppend(file, null, new Preallocation(file, clock, 0, preallocateBytes, zeros));
+      fresh = newSegment(this.context, this.directory, this.endOffset);
     } catch (error) {
       throw isNoSpace(error) ? diskFull(error) : storageError(error);
     }
-    const snapshot = this.takeSnapshot();
+    this.upkeep.roll(this.active);
     this.segments.push(fresh);
     this.active = fresh;
     this.activeSince = null;
     this.directoryDirty = true;
-    void this.inTurn(() => this.sealRolled(old, snapshot));
   }
 
-  private async sealRolled(old: Segment, snapshot: Uint8Array | null): Promise<void> {
-    const { sync, recoveryPoints, logger } = this.context;
-    try {
-      await old.seal(file => sync.datasync(file));
-      if (snapshot) await this.saveSnapshot(old.endOffset, snapshot);
-      await sync.syncDirectory(this.directory);
-      recoveryPoints.set(this.name, old.endOffset);
-      await old.unload();
-    } catch (error) {
-      logger.warn('A rolled segment could not be finished; recovery will do it.', { log: this.name, error });
-    }
-  }
-
-  private async moveStart(offset: number): Promise<void> {
-    this.startOffset = offset;
-    this.context.startOffsets.set(this.name, offset);
+  private async saveStart(): Promise<void> {
+    this.context.startOffsets.set(this.name, this.startOffset);
     await this.context.startOffsets.save();
-    await this.inTurn(async () => {
-      while (this.segments.length > 1 && (this.segments[0] as Segment).endOffset <= this.startOffset) {
-        const [segment] = this.segments.splice(0, 1);
-        await segment?.remove();
+  }
+
+  /** Oldest first. When the start is not stored, each removal is made durable before the next: after a crash a
+   * missing segment in the middle would look like damage. */
+  private removeBelowStart(isSaved: boolean): Promise<void> {
+    return this.upkeep.inTurn(async () => {
+      for (;;) {
+        const segment = this.segments.shiftBelow(this.startOffset);
+        if (!segment) return;
+        this.dirty.delete(segment);
+        await segment.remove();
+        if (!isSaved) await this.context.sync.syncDirectory(this.directory);
       }
     });
-  }
-
-  private takeSnapshot(): Uint8Array | null {
-    if (!this.observer || this.snapshotOffset === this.endOffset) return null;
-    this.snapshotOffset = this.endOffset;
-    return this.observer.snapshot();
-  }
-
-  private async saveSnapshot(offset: number, bytes: Uint8Array): Promise<void> {
-    const { disk, sync } = this.context;
-    await replaceFile(disk, sync, this.directory, offsetName(offset, SUFFIX.snapshot), bytes);
-    await sync.syncDirectory(this.directory);
-    const older = (await disk.list(this.directory))
-      .map(name => offsetInName(name, SUFFIX.snapshot))
-      .filter(found => found !== null)
-      .toSorted((a, b) => b - a)
-      .slice(KEPT_SNAPSHOTS);
-    for (const found of older) await disk.remove(`${this.directory}/${offsetName(found, SUFFIX.snapshot)}`);
-  }
-
-  private segmentOf(offset: number): Segment {
-    let low = 0;
-    let high = this.segments.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >>> 1;
-      if ((this.segments[middle] as Segment).baseOffset <= offset) low = middle;
-      else high = middle - 1;
-    }
-    return this.segments[low] as Segment;
-  }
-
-  private inTurn(work: () => Promise<void>): Promise<void> {
-    const done = this.maintenance.then(work);
-    this.maintenance = done.catch(() => {});
-    return done;
   }
 
   private mustBeOpen(): void {
@@ -345,4 +349,14 @@ export class LocalPartitionLog implements PartitionLog, SyncTarget {
     this.mustBeOpen();
     if (this.context.sync.failed) throw this.context.sync.failed;
   }
+}
+
+function sumOf(headers: readonly BatchHeader[]): { size: number; records: number } {
+  let size = 0;
+  let records = 0;
+  for (const header of headers) {
+    size += header.sizeBytes;
+    records += header.lastOffsetDelta + 1;
+  }
+  return { size, records };
 }

@@ -3,6 +3,10 @@ import type { DiskFile } from '../base/disk.ts';
 
 const BLOCK_BYTES = 4096;
 const FIRST_STEP_BYTES = 64 * 1024;
+/** A sync of more than this is bound by the disk's bandwidth, of which the zeros would take half. */
+const WORTHWHILE_SYNC_BYTES = 256 * 1024;
+/** How far to go on without zeros once appends have overtaken them. */
+const REST_BYTES = 4 * 1024 * 1024;
 /** After a step that found no room: how long until the next is tried. */
 const PAUSE_MS = 10_000;
 
@@ -20,10 +24,12 @@ export class Preallocation {
   private readonly clock: Clock;
   private readonly maxStepBytes: number;
   private readonly zeros: (length: number) => Uint8Array;
-  private step = FIRST_STEP_BYTES;
+  private step: number;
   private running: { from: number; to: number; done: Promise<void> } | null = null;
   private overtaken: { position: number; bytes: Uint8Array }[] = [];
   private pausedUntil = 0;
+  private restUntil = 0;
+  private lastSyncBytes = 0;
 
   constructor(file: DiskFile, clock: Clock, end: number, maxStepBytes: number, zeros: (length: number) => Uint8Array) {
     this.file = file;
@@ -31,6 +37,7 @@ export class Preallocation {
     this.end = end;
     this.maxStepBytes = maxStepBytes;
     this.zeros = zeros;
+    this.step = Math.min(FIRST_STEP_BYTES, maxStepBytes);
   }
 
   /** After `bytes` were written at `position`. */
@@ -40,7 +47,12 @@ export class Preallocation {
       if (end > this.running.from) this.overtaken.push({ position, bytes });
       return;
     }
-    if (this.end - end < this.step / 2 && this.maxStepBytes > 0) this.begin(end, limit);
+    if (this.end - end < this.step / 2) this.begin(end, limit);
+  }
+
+  /** A sync of so many bytes begins. */
+  syncing(bytes: number): void {
+    this.lastSyncBytes = bytes;
   }
 
   /** Null when nothing that was appended waits for zeros to get out of its way. */
@@ -59,6 +71,7 @@ export class Preallocation {
   }
 
   private begin(size: number, limit: number): void {
+    if (this.maxStepBytes === 0 || this.lastSyncBytes > WORTHWHILE_SYNC_BYTES || size < this.restUntil) return;
     if (this.pausedUntil > 0 && this.clock.monotonic() < this.pausedUntil) return;
     const from = Math.ceil(Math.max(this.end, size) / BLOCK_BYTES) * BLOCK_BYTES;
     const to = Math.min(from + this.step, limit);
@@ -86,6 +99,8 @@ export class Preallocation {
     this.end = Math.max(this.end, reached);
     const overtaken = this.overtaken;
     this.overtaken = [];
+    const newest = overtaken.at(-1);
+    if (newest) this.restUntil = newest.position + REST_BYTES;
     for (const { position, bytes } of overtaken) {
       for (let done = 0; done < bytes.length; ) {
         const written = this.file.writeSync([bytes.subarray(done)], position + done);

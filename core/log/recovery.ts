@@ -1,17 +1,16 @@
-import { BATCH_HEADER_BYTES, type BatchHeader, lastOffset, readBatchHeader } from './batch.ts';
-import type { LogObserver } from './log.ts';
+import type { DiskFile } from '../base/disk.ts';
+import { BATCH_HEADER_BYTES, lastOffset, readBatchHeader } from './batch.ts';
 import type { LogContext } from './log-context.ts';
-import { offsetInName, offsetName, readWhole, SUFFIX } from './log-files.ts';
-import { OffsetIndex } from './offset-index.ts';
+import { offsetInName, offsetName, SUFFIX } from './log-files.ts';
 import { Preallocation } from './preallocation.ts';
 import { scanBatches } from './scan.ts';
-import { Segment, type SegmentIndexes } from './segment.ts';
-import { TimeIndex } from './time-index.ts';
+import { Segment } from './segment.ts';
+import { SegmentIndexes } from './segment-indexes.ts';
 
 export interface RecoveryOptions {
   /** The last process closed everything: only the end of the last segment is looked at. */
   clean: boolean;
-  /** Everything below was synced, in sealed segments or with its index. */
+  /** Everything below was synced, and so were the index entries for it. */
   recoveryPoint: number;
   /** The log start offset that was stored, if any. */
   startOffset: number;
@@ -23,114 +22,77 @@ export interface RecoveredLog {
   /** Open for appends. */
   active: Segment;
   startOffset: number;
-  /** False when something had to be cut off or checked that a clean stop would have left whole. */
+  /** False when the log was not closed properly, or did not look so. */
   clean: boolean;
+  /** Bytes that had to be looked at. */
+  scannedBytes: number;
+  /** Timestamp of the active segment's first batch; null when it is empty. */
+  firstTimestamp: number | null;
 }
 
 /**
  * Finds out what a log's folder holds. Below the recovery point files are taken as they are; from there on every batch
- * is checked (length, CRC, offsets without a gap) and the log is cut at the first that is not right, synced before
- * anything in it is served.
+ * is checked (length, CRC, offsets without a gap) and the log is cut at the first that is not right. What remains is
+ * synced before anybody is served: after a crash of the process alone it may be in the page cache only.
  */
 export async function recoverLog(
   context: LogContext,
   directory: string,
   options: RecoveryOptions,
 ): Promise<RecoveredLog> {
-  const { disk, sync } = context;
+  const { sync, logger } = context;
+  const syncFile = (file: DiskFile): Promise<void> => sync.datasync(file);
   const bases = await listSegments(context, directory, options.startOffset);
-  const segments: Segment[] = [];
+  let segments: Segment[] = [];
   let clean = options.clean;
+  let scannedBytes = 0;
   for (const [i, base] of bases.entries()) {
     const before = segments.at(-1);
     const next = bases[i + 1];
     if (before && before.endOffset !== base) {
-      // The log was cut in the segment before, or a file is missing: what follows has no place.
+      logger.warn('A log was cut: the segments behind the cut are removed.', { directory, offset: before.endOffset });
       await removeSegments(context, directory, bases.slice(i));
       clean = false;
       break;
     }
-    if (next !== undefined && (options.clean || next <= options.recoveryPoint)) {
+    // The segment that ends at the recovery point may still have its zeros.
+    if (next !== undefined && (options.clean || next < options.recoveryPoint)) {
       segments.push(await sealedSegment(context, directory, base, next));
       continue;
     }
     const scanned = await scanSegment(context, directory, base, options);
-    if (scanned.cutBytes > 0) clean = false;
+    if (scanned.isCut) clean = false;
+    scannedBytes += scanned.bytes;
     segments.push(scanned.segment);
   }
-  let last = segments.at(-1);
-  const end = last?.endOffset ?? 0;
-  if (!last || end < options.startOffset) {
+  let active = segments.at(-1);
+  if (!active || active.endOffset < options.startOffset) {
+    // Nothing is left above the start: begin anew there.
+    for (const segment of segments) await segment.close();
     await removeSegments(context, directory, bases);
-    segments.length = 0;
-    const base = Math.max(options.startOffset, 0);
-    last = new Segment(disk, directory, base, 0, base);
-    segments.push(last);
+    active = newSegment(context, directory, options.startOffset);
+    segments = [active];
   }
-  if (!last.preallocation) await openLast(context, last);
   for (const segment of segments) {
-    if (segment === last || !segment.preallocation) continue;
-    // Was still open for appends when the process ended.
-    await segment.seal(file => sync.datasync(file));
+    if (segment === active || !segment.isWritable) continue;
+    await segment.seal(syncFile);
     await segment.unload();
   }
-  if (!clean) await last.datasync(file => sync.datasync(file));
+  if (!clean) await active.datasync(syncFile);
   await sync.syncDirectory(directory);
-  return { segments, active: last, startOffset: Math.max(options.startOffset, segments[0]?.baseOffset ?? 0), clean };
+  const startOffset = Math.max(options.startOffset, segments[0]?.baseOffset ?? 0);
+  const firstTimestamp = active.sizeBytes > 0 ? await readFirstTimestamp(active) : null;
+  return { segments, active, startOffset, clean, scannedBytes, firstTimestamp };
 }
 
-/** Hands the observer the newest snapshot that it takes, then every batch above it. */
-export async function restoreObserver(
-  context: LogContext,
-  directory: string,
-  segments: readonly Segment[],
-  observer: LogObserver,
-): Promise<void> {
-  const { disk, logger } = context;
-  const end = segments.at(-1)?.endOffset ?? 0;
-  const start = segments[0]?.baseOffset ?? 0;
-  const offsets = (await disk.list(directory))
-    .map(name => offsetInName(name, SUFFIX.snapshot))
-    .filter(offset => offset !== null)
-    .toSorted((a, b) => b - a);
-  let from: number | null = null;
-  for (const offset of offsets) {
-    const path = `${directory}/${offsetName(offset, SUFFIX.snapshot)}`;
-    if (offset > end) {
-      await disk.remove(path);
-      continue;
-    }
-    if (from !== null || offset < start) continue;
-    const bytes = await readWhole(disk, path);
-    try {
-      observer.restore(bytes);
-      from = offset;
-    } catch (error) {
-      logger.warn('A producer snapshot is damaged; an older one is used.', { path, error });
-    }
-  }
-  if (from === null) observer.restore(null);
-  for (const segment of segments) {
-    if (segment.endOffset > (from ?? 0)) await replay(context, segment, from ?? 0, header => observer.batch(header));
-  }
-}
-
-async function replay(
-  context: LogContext,
-  segment: Segment,
-  from: number,
-  onBatch: (header: BatchHeader) => void,
-): Promise<void> {
-  const file = await context.disk.open(segment.path(SUFFIX.log), 'read');
-  try {
-    const at = await segment.batchAtOrBefore(from);
-    const range = { from: at.position, to: segment.sizeBytes, offset: at.offset, checkCrc: false };
-    await scanBatches(file, range, header => {
-      if (lastOffset(header) >= from) onBatch(header);
-    });
-  } finally {
-    await file.close();
-  }
+/** An empty segment, open for appends. Throws what the disk throws. */
+export function newSegment(context: LogContext, directory: string, baseOffset: number): Segment {
+  const segment = new Segment(context, directory, { baseOffset, sizeBytes: 0, endOffset: baseOffset });
+  const file = context.disk.openSync(segment.path(SUFFIX.log), 'create');
+  // One that a failed attempt left behind.
+  file.truncateSync(0);
+  segment.openForAppend(file, new SegmentIndexes(baseOffset), preallocationOf(context, file, 0));
+  return segment;
 }
 
 /** Base offsets in order; leftovers of removed or never finished files are cleared away. */
@@ -140,38 +102,39 @@ async function listSegments(context: LogContext, directory: string, startOffset:
     .map(name => offsetInName(name, SUFFIX.log))
     .filter(base => base !== null)
     .toSorted((a, b) => a - b);
-  const kept = bases.filter((_, i) => (bases[i + 1] ?? Infinity) > startOffset);
+  const kept = new Set(bases.filter((_, i) => (bases[i + 1] ?? Infinity) > startOffset));
   for (const name of names) {
     const base =
       offsetInName(name, SUFFIX.log) ?? offsetInName(name, SUFFIX.index) ?? offsetInName(name, SUFFIX.timeIndex);
-    if (name.endsWith('.tmp') || (base !== null && !kept.includes(base))) {
+    if (name.endsWith('.tmp') || (base !== null && !kept.has(base))) {
       await context.disk.remove(`${directory}/${name}`);
     }
   }
-  return kept;
+  return [...kept];
 }
 
 async function removeSegments(context: LogContext, directory: string, bases: readonly number[]): Promise<void> {
-  for (const base of bases) await new Segment(context.disk, directory, base, 0, base).remove();
+  for (const baseOffset of bases) {
+    await new Segment(context, directory, { baseOffset, sizeBytes: 0, endOffset: baseOffset }).remove();
+  }
 }
 
 async function sealedSegment(context: LogContext, directory: string, base: number, next: number): Promise<Segment> {
   const file = await context.disk.open(`${directory}/${offsetName(base, SUFFIX.log)}`, 'read');
   try {
-    return new Segment(context.disk, directory, base, await file.size(), next);
+    return new Segment(context, directory, { baseOffset: base, sizeBytes: await file.size(), endOffset: next });
   } finally {
     await file.close();
   }
 }
 
-async function openLast(context: LogContext, segment: Segment): Promise<void> {
-  const file = await context.disk.open(segment.path(SUFFIX.log), 'create');
-  const size = await file.size();
-  if (size > segment.sizeBytes) await file.truncate(segment.sizeBytes);
-  segment.openForAppend(file, null, preallocationOf(context, file, segment.sizeBytes));
+async function readFirstTimestamp(segment: Segment): Promise<number> {
+  const head = Buffer.alloc(BATCH_HEADER_BYTES);
+  await segment.read(head, 0);
+  return readBatchHeader(head).maxTimestamp;
 }
 
-function preallocationOf(context: LogContext, file: Parameters<Segment['openForAppend']>[0], end: number) {
+function preallocationOf(context: LogContext, file: DiskFile, end: number): Preallocation {
   return new Preallocation(file, context.clock, end, context.preallocateBytes, context.zeros);
 }
 
@@ -179,60 +142,62 @@ function preallocationOf(context: LogContext, file: Parameters<Segment['openForA
 async function scanSegment(
   context: LogContext,
   directory: string,
-  base: number,
+  baseOffset: number,
   options: RecoveryOptions,
-): Promise<{ segment: Segment; cutBytes: number }> {
+): Promise<{ segment: Segment; isCut: boolean; bytes: number }> {
   const { disk, logger } = context;
-  const path = `${directory}/${offsetName(base, SUFFIX.log)}`;
+  const path = `${directory}/${offsetName(baseOffset, SUFFIX.log)}`;
   const file = await disk.open(path, 'readwrite');
   const size = await file.size();
   const trusted = options.clean ? Infinity : options.recoveryPoint;
-  const indexes = await trustedIndexes(context, directory, base, size, trusted);
-  let from = { position: 0, offset: base };
-  const entry = indexes.offsets.last();
+  const found = await trustedIndexes(context, directory, baseOffset, size, trusted);
+  const entry = found.offsets.last();
+  let from = { position: 0, offset: baseOffset };
+  let indexes = found;
   if (entry) {
     const head = Buffer.alloc(BATCH_HEADER_BYTES);
-    const whole = (await file.read(head, entry.position)) === head.length;
+    await file.read(head, entry.position);
     const header = readBatchHeader(head);
-    if (whole && lastOffset(header) === entry.lastOffset && header.baseOffset >= base) {
+    if (lastOffset(header) === entry.lastOffset && header.baseOffset >= baseOffset) {
       from = { position: entry.position, offset: header.baseOffset };
     } else {
-      logger.warn('An index does not fit its segment; it is made again.', { path });
-      indexes.offsets = new OffsetIndex(base);
-      indexes.times = new TimeIndex(base);
+      logger.warn('An index does not fit its segment and is made again.', { path });
+      indexes = new SegmentIndexes(baseOffset);
     }
   }
-  const segment = new Segment(disk, directory, base, from.position, from.offset);
+  const segment = new Segment(context, directory, { baseOffset, sizeBytes: from.position, endOffset: from.offset });
   segment.openForAppend(file, indexes, preallocationOf(context, file, size));
   const range = { from: from.position, to: size, offset: from.offset, checkCrc: true };
   const end = await scanBatches(file, range, (header, position) => segment.note(header, position));
-  const cutBytes = size - end.position;
-  if (cutBytes > 0) {
-    if (end.bad === 'torn') {
-      logger.warn('A log ended in a torn batch, which is cut off.', { path, offset: end.offset, bytes: cutBytes });
-    }
-    await file.truncate(end.position);
-    segment.preallocation?.cut(end.position);
+  const isCut = end.position < size;
+  if (isCut) {
+    if (end.bad === 'torn') report(context, segment, size, options.recoveryPoint);
+    await segment.truncateZeros();
   }
-  return { segment, cutBytes };
+  return { segment, isCut, bytes: end.position - from.position };
 }
 
-/** What the index files say about batches below `trusted`. */
+function report({ logger }: LogContext, segment: Segment, size: number, recoveryPoint: number): void {
+  const { endOffset, sizeBytes } = segment;
+  const fields = { path: segment.path(SUFFIX.log), offset: endOffset, bytes: size - sizeBytes };
+  if (endOffset < recoveryPoint) logger.error('A log is damaged below what was synced; the rest is cut off.', fields);
+  else logger.warn('A log ended in a torn batch, which is cut off.', fields);
+}
+
+/** What the index files say about batches below `trusted`; empty when they are lost or damaged. */
 async function trustedIndexes(
   context: LogContext,
   directory: string,
-  base: number,
-  size: number,
+  baseOffset: number,
+  sizeBytes: number,
   trusted: number,
 ): Promise<SegmentIndexes> {
-  const [offsetBytes, timeBytes] = await Promise.all([
-    readWhole(context.disk, `${directory}/${offsetName(base, SUFFIX.index)}`),
-    readWhole(context.disk, `${directory}/${offsetName(base, SUFFIX.timeIndex)}`),
-  ]);
-  const offsets = offsetBytes && OffsetIndex.fromBytes(offsetBytes, base, size);
-  const times = timeBytes && TimeIndex.fromBytes(timeBytes, base, Infinity);
-  if (!offsets || !times) return { offsets: new OffsetIndex(base), times: new TimeIndex(base) };
-  offsets.truncateOffsets(trusted);
-  times.truncate(Math.min(trusted, (offsets.last()?.lastOffset ?? base - 1) + 1));
-  return { offsets, times };
+  const pathOf = (suffix: string): string => `${directory}/${offsetName(baseOffset, suffix)}`;
+  const stored = await SegmentIndexes.load(context.disk, pathOf, { baseOffset, sizeBytes, endOffset: Infinity });
+  if (!stored) return new SegmentIndexes(baseOffset);
+  const { offsets, times } = stored;
+  offsets.truncate(trusted);
+  // Times above the last indexed batch come again with the scan.
+  times.truncate((offsets.last()?.lastOffset ?? baseOffset - 1) + 1);
+  return new SegmentIndexes(baseOffset, offsets, times);
 }

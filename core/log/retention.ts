@@ -2,29 +2,30 @@ import type { LogConfig } from './log.ts';
 import type { Segment } from './segment.ts';
 
 /**
- * Where the log may begin after time and size have been looked at: the base offset of the first segment to keep. The
- * last segment always stays, and so does every one that reaches above `limit`.
+ * Where the log may begin as far as time and size go: the base offset of the first segment to keep. The last segment
+ * always stays, and so does every one that reaches above `limit`.
  */
-export async function removableSegments(
+export async function firstToKeep(
   segments: readonly Segment[],
   config: LogConfig,
   nowMs: number,
   limit: number,
 ): Promise<number> {
-  let over = config.retentionBytes < 0 ? 0 : segments.reduce((sum, s) => sum + s.sizeBytes, 0) - config.retentionBytes;
-  let start = segments[0]?.baseOffset ?? 0;
+  const { retentionBytes, retentionMs } = config;
+  let over = segments.reduce((sum, segment) => sum + segment.sizeBytes, 0) - retentionBytes;
+  let keep = segments[0]?.baseOffset ?? 0;
   for (const segment of segments.slice(0, -1)) {
     if (segment.endOffset > limit) break;
-    const tooBig = config.retentionBytes >= 0 && over >= segment.sizeBytes;
-    if (!tooBig && !(await isExpired(segment, config, nowMs))) break;
+    const isTooMuch = retentionBytes >= 0 && over >= segment.sizeBytes;
+    if (!isTooMuch && !(retentionMs >= 0 && (await isExpired(segment, nowMs - retentionMs)))) break;
     over -= segment.sizeBytes;
-    start = segment.endOffset;
+    keep = segment.endOffset;
   }
-  return start;
+  return keep;
 }
 
-async function isExpired(segment: Segment, config: LogConfig, nowMs: number): Promise<boolean> {
-  if (config.retentionMs < 0) return false;
+/** Batches without a timestamp do not expire. */
+async function isExpired(segment: Segment, before: number): Promise<boolean> {
   const newest = await segment.newestTimestamp();
-  return newest >= 0 && nowMs - newest > config.retentionMs;
+  return newest >= 0 && newest < before;
 }

@@ -1,11 +1,15 @@
 import { crc32c } from '../base/crc32c.ts';
-import type { DiskFile } from '../base/disk.ts';
 import { BATCH_HEADER_BYTES, type BatchHeader, lastOffset, readBatchHeader } from './batch.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 /** The CRC covers a batch from here on (see batch.ts). */
 const CRC_FROM = 21;
 const CRC_AT = 17;
+
+/** A file, or a segment that opens its file by itself. */
+export interface ScanSource {
+  read(target: Uint8Array, position: number): Promise<number>;
+}
 
 export interface ScanRange {
   /** Position of a batch's first byte. */
@@ -27,7 +31,7 @@ export interface ScanEnd {
 
 /** Walks the batches in a part of a file, in order, until the first that is not whole and right. */
 export async function scanBatches(
-  file: DiskFile,
+  file: ScanSource,
   range: ScanRange,
   onBatch: (header: BatchHeader, position: number) => void,
 ): Promise<ScanEnd> {
@@ -85,7 +89,7 @@ function isPlausible(header: BatchHeader, offset: number, room: number): boolean
 }
 
 /** A batch bigger than a chunk is summed piece by piece: a damaged length must not cost a gigabyte of memory. */
-async function crcOfRest(file: DiskFile, from: number, to: number, sum: number): Promise<number> {
+async function crcOfRest(file: ScanSource, from: number, to: number, sum: number): Promise<number> {
   const piece = from < to ? Buffer.allocUnsafe(Math.min(CHUNK_BYTES, to - from)) : Buffer.alloc(0);
   for (let at = from; at < to; ) {
     const read = await file.read(piece.subarray(0, Math.min(piece.length, to - at)), at);

@@ -1,111 +1,107 @@
 import type { Disk, DiskFile } from '../base/disk.ts';
 import { BATCH_HEADER_BYTES, type BatchHeader, lastOffset, readBatchHeader } from './batch.ts';
 import { diskFull, isNoSpace } from './log-errors.ts';
-import { offsetName, readWhole, SUFFIX, writeAll } from './log-files.ts';
-import { INDEX_INTERVAL_BYTES, OFFSET_ENTRY_BYTES, OffsetIndex } from './offset-index.ts';
+import { offsetName, SUFFIX } from './log-files.ts';
 import type { Preallocation } from './preallocation.ts';
 import { scanBatches } from './scan.ts';
-import { TIME_ENTRY_BYTES, TimeIndex } from './time-index.ts';
+import { SegmentIndexes } from './segment-indexes.ts';
+import type { SegmentPool, Unloadable } from './segment-pool.ts';
 
-export interface SegmentIndexes {
-  offsets: OffsetIndex;
-  times: TimeIndex;
-}
+type SyncFile = (file: DiskFile) => Promise<void>;
 
 /**
  * One segment: a .log of batches one behind the other, with its two sparse indexes. The last segment of a log is open
  * for appends and keeps file and indexes at hand; closed ones open and load them when they are read.
  */
-export class Segment {
+export class Segment implements Unloadable {
   readonly baseOffset: number;
   /** Bytes that hold batches; an open segment's file may go on with zeros. */
   sizeBytes: number;
   /** Offset behind the last batch. */
   endOffset: number;
-  /** Set while the segment is open for appends. */
-  preallocation: Preallocation | null = null;
   private readonly disk: Disk;
+  private readonly pool: SegmentPool;
   private readonly directory: string;
+  private preallocation: Preallocation | null = null;
+  /** Set while the segment is open for appends or not yet sealed; the pool leaves it alone. */
+  private writable = false;
   private file: DiskFile | null = null;
   private opening: Promise<DiskFile> | null = null;
   private indexes: SegmentIndexes | null = null;
   private loading: Promise<SegmentIndexes> | null = null;
-  private users = 0;
-  private shut = false;
-  private sinceEntry = 0;
-  private maxTimestamp = -1;
-  private maxTimestampOffset = -1;
-  private savedOffsets = 0;
-  private savedTimes = 0;
+  private readers = 0;
+  private closing = false;
+  private syncedBytes = 0;
+  private newest: number | null = null;
 
-  constructor(disk: Disk, directory: string, baseOffset: number, sizeBytes: number, endOffset: number) {
-    this.disk = disk;
+  constructor(
+    files: { disk: Disk; pool: SegmentPool },
+    directory: string,
+    at: { baseOffset: number; sizeBytes: number; endOffset: number },
+  ) {
+    this.disk = files.disk;
+    this.pool = files.pool;
     this.directory = directory;
-    this.baseOffset = baseOffset;
-    this.sizeBytes = sizeBytes;
-    this.endOffset = endOffset;
+    this.baseOffset = at.baseOffset;
+    this.sizeBytes = at.sizeBytes;
+    this.endOffset = at.endOffset;
   }
 
   path(suffix: string): string {
     return `${this.directory}/${offsetName(this.baseOffset, suffix)}`;
   }
 
-  /** The open segment: takes over the file and (new or recovered) indexes. */
-  openForAppend(file: DiskFile, indexes: SegmentIndexes | null, preallocation: Preallocation): void {
-    this.file = file;
-    this.indexes = indexes ?? { offsets: new OffsetIndex(this.baseOffset), times: new TimeIndex(this.baseOffset) };
-    this.preallocation = preallocation;
-    const newest = this.indexes.times.last();
-    if (newest && newest.timestamp > this.maxTimestamp) {
-      this.maxTimestamp = newest.timestamp;
-      this.maxTimestampOffset = newest.offset;
-    }
+  get isWritable(): boolean {
+    return this.writable;
   }
 
-  /** Writes whole batches at the end; `headers` carry final offsets. Throws DISK_FULL with nothing written, or what
-   * the disk threw when even that could not be made so. */
+  /** Takes over the file and the (new or recovered) indexes. */
+  openForAppend(file: DiskFile, indexes: SegmentIndexes, preallocation: Preallocation): void {
+    this.file = file;
+    this.indexes = indexes;
+    this.preallocation = preallocation;
+    this.writable = true;
+    this.syncedBytes = this.sizeBytes;
+  }
+
+  /** Writes whole batches at the end; `headers` carry final offsets, `limit` is where preallocation ends. Throws
+   * DISK_FULL with nothing written, or what the disk threw when even that could not be made so. */
   append(bytes: Uint8Array, headers: readonly BatchHeader[], limit: number): void {
-    const file = this.file as DiskFile;
     const position = this.sizeBytes;
-    this.write(file, bytes, position);
+    this.write(this.file as DiskFile, bytes, position);
     this.preallocation?.wrote(position, bytes, limit);
     for (const header of headers) this.note(header, this.sizeBytes);
   }
 
-  /** Counts a batch that lies at `position` (the segment's end so far). */
+  /** Counts a batch that lies at `position`, the segment's end so far. */
   note(header: BatchHeader, position: number): void {
-    const last = lastOffset(header);
-    if (header.maxTimestamp > this.maxTimestamp) {
-      this.maxTimestamp = header.maxTimestamp;
-      this.maxTimestampOffset = last;
-    }
-    if (this.sinceEntry > INDEX_INTERVAL_BYTES && this.indexes) {
-      this.indexes.offsets.add(last, position);
-      this.indexes.times.add(this.maxTimestamp, this.maxTimestampOffset);
-      this.sinceEntry = 0;
-    }
-    this.sinceEntry += header.sizeBytes;
+    this.indexes?.note(header, position);
     this.sizeBytes = position + header.sizeBytes;
-    this.endOffset = last + 1;
+    this.endOffset = lastOffset(header) + 1;
   }
 
-  async datasync(sync: (file: DiskFile) => Promise<void>): Promise<void> {
+  async datasync(sync: SyncFile): Promise<void> {
     const settled = this.preallocation?.settled;
     if (settled) await settled;
+    const size = this.sizeBytes;
+    this.preallocation?.syncing(size - this.syncedBytes);
     if (this.file) await sync(this.file);
+    this.syncedBytes = size;
   }
 
   /** Fills `target` from `position`; returns the bytes read. */
   async read(target: Uint8Array, position: number): Promise<number> {
-    this.users++;
+    this.readers++;
     try {
       return await (this.file ?? (await this.openFile())).read(target, position);
     } finally {
-      await this.release();
+      this.readers--;
+      if (this.closing) await this.closeFile();
     }
   }
 
   async loadIndexes(): Promise<SegmentIndexes> {
+    if (!this.writable) this.pool.used(this);
     if (this.indexes) return this.indexes;
     this.loading ??= this.readIndexes().finally(() => (this.loading = null));
     return this.loading;
@@ -123,48 +119,56 @@ export class Segment {
 
   /** Greatest timestamp in the segment; -1 when it has none. */
   async newestTimestamp(): Promise<number> {
-    const { times } = await this.loadIndexes();
-    return Math.max(this.maxTimestamp, times.last()?.timestamp ?? -1);
+    if (this.newest === null || this.writable) this.newest = (await this.loadIndexes()).newestTimestamp;
+    return this.newest;
   }
 
-  /** Cuts the zeros off and writes what was not yet written of the indexes; no appends come any more. */
-  async seal(sync: (file: DiskFile) => Promise<void>): Promise<void> {
+  /** No appends come any more: cuts the zeros off, and writes and syncs what is not yet on disk. */
+  async seal(sync: SyncFile): Promise<void> {
     await this.preallocation?.idle();
-    const file = this.file;
-    if (!file) return;
+    const { file, indexes } = this;
+    if (!file || !indexes) return;
     await file.truncate(this.sizeBytes);
-    this.preallocation = null;
-    if (this.maxTimestampOffset >= 0) this.indexes?.times.add(this.maxTimestamp, this.maxTimestampOffset);
+    indexes.finish();
     await sync(file);
-    await this.saveIndexes(sync);
+    await indexes.save(this.disk, suffix => this.path(suffix), sync);
+    this.writable = false;
+    this.preallocation = null;
   }
 
-  /** Appends new index entries to the index files and syncs them. */
-  async saveIndexes(sync: (file: DiskFile) => Promise<void>): Promise<void> {
-    if (!this.indexes) return;
-    const { offsets, times } = this.indexes;
-    const offsetCount = offsets.length;
-    const timeCount = times.length;
-    await this.saveEntries(
-      SUFFIX.index,
-      offsets.toBytes(this.savedOffsets),
-      this.savedOffsets * OFFSET_ENTRY_BYTES,
-      sync,
-    );
-    this.savedOffsets = offsetCount;
-    await this.saveEntries(SUFFIX.timeIndex, times.toBytes(this.savedTimes), this.savedTimes * TIME_ENTRY_BYTES, sync);
-    this.savedTimes = timeCount;
+  /** Cuts off whatever lies behind the batches. */
+  async truncateZeros(): Promise<void> {
+    await this.file?.truncate(this.sizeBytes);
+    this.preallocation?.cut(this.sizeBytes);
   }
 
-  /** Lets go of the file and of the indexes (a closed segment opens them again when it is read). */
+  /** Writes and syncs new index entries of a segment that stays open. */
+  async saveIndexes(sync: SyncFile): Promise<void> {
+    await this.indexes?.save(this.disk, suffix => this.path(suffix), sync);
+  }
+
+  /** Made again from the batches when the files are lost, damaged, or do not fit the batches. */
+  async rebuildIndexes(): Promise<SegmentIndexes> {
+    const made = new SegmentIndexes(this.baseOffset);
+    const range = { from: 0, to: this.sizeBytes, offset: this.baseOffset, checkCrc: false };
+    await scanBatches(this, range, (header, position) => made.note(header, position));
+    made.finish();
+    this.indexes = made;
+    return made;
+  }
+
+  /** Lets go of file and indexes until the next use. */
   async unload(): Promise<void> {
+    if (this.writable) return;
     this.indexes = null;
     await this.closeFile();
   }
 
-  /** Closes for good; reads that are under way end first. */
+  /** Closes for good, once reads that are under way have ended. */
   async close(): Promise<void> {
-    this.shut = true;
+    this.closing = true;
+    this.pool.forget(this);
+    await this.preallocation?.idle().catch(() => {});
     await this.closeFile();
   }
 
@@ -174,9 +178,8 @@ export class Segment {
   }
 
   private write(file: DiskFile, bytes: Uint8Array, position: number): void {
-    let done = 0;
     try {
-      done = file.writeSync([bytes], position);
+      let done = file.writeSync([bytes], position);
       while (done < bytes.length) {
         const written = file.writeSync([bytes.subarray(done)], position + done);
         if (written === 0) throw Object.assign(new Error('a write wrote nothing'), { code: 'ENOSPC' });
@@ -190,68 +193,26 @@ export class Segment {
     }
   }
 
-  private async openFile(): Promise<DiskFile> {
-    this.opening ??= this.disk.open(this.path(SUFFIX.log), 'read').finally(() => (this.opening = null));
-    this.file ??= await this.opening;
-    return this.file;
-  }
-
-  private async release(): Promise<void> {
-    this.users--;
-    if (this.shut) await this.closeFile();
+  private openFile(): Promise<DiskFile> {
+    this.pool.used(this);
+    this.opening ??= this.disk
+      .open(this.path(SUFFIX.log), 'read')
+      .then(file => (this.file = file))
+      .finally(() => (this.opening = null));
+    return this.opening;
   }
 
   private async closeFile(): Promise<void> {
-    if (this.users > 0 || !this.file) return;
+    if (this.readers > 0 || !this.file) return;
     const file = this.file;
     this.file = null;
     await file.close();
   }
 
   private async readIndexes(): Promise<SegmentIndexes> {
-    const [offsetBytes, timeBytes] = await Promise.all([
-      readWhole(this.disk, this.path(SUFFIX.index)),
-      readWhole(this.disk, this.path(SUFFIX.timeIndex)),
-    ]);
-    const offsets = offsetBytes && OffsetIndex.fromBytes(offsetBytes, this.baseOffset, this.sizeBytes);
-    const times = timeBytes && TimeIndex.fromBytes(timeBytes, this.baseOffset, this.endOffset);
-    this.indexes = offsets && times ? { offsets, times } : await this.rebuildIndexes();
+    const stored = await SegmentIndexes.load(this.disk, suffix => this.path(suffix), this);
+    if (!stored) return this.rebuildIndexes();
+    this.indexes = new SegmentIndexes(this.baseOffset, stored.offsets, stored.times);
     return this.indexes;
-  }
-
-  /** Lost or bad indexes are made again from the batches. */
-  private async rebuildIndexes(): Promise<SegmentIndexes> {
-    const made = new Segment(this.disk, this.directory, this.baseOffset, 0, this.baseOffset);
-    made.indexes = { offsets: new OffsetIndex(this.baseOffset), times: new TimeIndex(this.baseOffset) };
-    this.users++;
-    try {
-      const file = this.file ?? (await this.openFile());
-      await scanBatches(
-        file,
-        { from: 0, to: this.sizeBytes, offset: this.baseOffset, checkCrc: false },
-        (header, position) => made.note(header, position),
-      );
-    } finally {
-      await this.release();
-    }
-    if (made.maxTimestampOffset >= 0) made.indexes.times.add(made.maxTimestamp, made.maxTimestampOffset);
-    return made.indexes;
-  }
-
-  private async saveEntries(
-    suffix: string,
-    bytes: Uint8Array,
-    position: number,
-    sync: (file: DiskFile) => Promise<void>,
-  ): Promise<void> {
-    const file = await this.disk.open(this.path(suffix), 'create');
-    try {
-      const end = position + bytes.length;
-      await writeAll(file, bytes, position);
-      if ((await file.size()) > end) await file.truncate(end);
-      await sync(file);
-    } finally {
-      await file.close();
-    }
   }
 }
