@@ -8,7 +8,7 @@ export interface ProcessIdentity {
 export interface LockHost {
   readonly self: ProcessIdentity;
   isRunning(process: ProcessIdentity): Promise<boolean>;
-  /** Makes the file with this text in one step; false when there is one already. */
+  /** Makes the file (and its folder) with this text in one step; false when there is one already. */
   createExclusive(path: string, text: string): Promise<boolean>;
   /** Null when there is no such file. */
   read(path: string): Promise<string | null>;

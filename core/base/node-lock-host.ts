@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { link, readFile, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { LockHost, ProcessIdentity } from './lock-host.ts';
 
 /** The real machine. Process start times come from Linux' /proc; elsewhere only the process id is compared. */
@@ -11,6 +12,7 @@ export function nodeLockHost(): LockHost {
     async createExclusive(path, text) {
       // Written aside and linked: whoever sees the file sees all of it.
       const aside = `${path}.${process.pid}.${made++}`;
+      await mkdir(dirname(path), { recursive: true });
       await writeFile(aside, text);
       try {
         await link(aside, path);

@@ -1,28 +1,14 @@
-import type { Disk } from '../base/disk.ts';
 import { MillstreamError } from '../base/errors.ts';
 import type { LockHost, ProcessIdentity } from '../base/lock-host.ts';
 
 const LOCK_FILE = '.lock';
 
 /**
- * Keeps other processes out of a directory, which is made if it is missing. Throws kind `conflict`, code
- * DIRECTORY_LOCKED, naming the process that has it.
+ * Keeps other processes out of a directory. Node has no flock, so the lock is a file that names its holder; one whose
+ * holder is gone (kill -9, power cut) is taken over. Taking over goes through a second file of the same kind: else two
+ * processes that see the same dead holder could each remove the other's new lock.
  */
-export async function lockDirectory(options: {
-  directory: string;
-  disk: Disk;
-  host: LockHost;
-}): Promise<{ release(): Promise<void> }> {
-  await options.disk.makeDirectory(options.directory);
-  return DirectoryLock.acquire(options.host, options.directory);
-}
-
-/**
- * Node has no flock, so the lock is a file that names its holder; one whose holder is gone (kill -9, power cut) is taken
- * over. Taking over goes through a second file of the same kind: else two processes that see the same dead holder could
- * each remove the other's new lock.
- */
-class DirectoryLock {
+export class DirectoryLock {
   private readonly host: LockHost;
   private readonly path: string;
   private readonly text: string;
@@ -33,6 +19,7 @@ class DirectoryLock {
     this.text = JSON.stringify(host.self);
   }
 
+  /** Throws kind `conflict`, code DIRECTORY_LOCKED, naming the process that has the directory. */
   static async acquire(host: LockHost, directory: string): Promise<DirectoryLock> {
     const lock = new DirectoryLock(host, `${directory}/${LOCK_FILE}`);
     if (await host.createExclusive(lock.path, lock.text)) return lock;

@@ -8,7 +8,7 @@ import type { Random } from '../base/random.ts';
 import { OffsetCheckpoint, replaceFile } from './checkpoints.ts';
 import { LeaderEpochs } from './leader-epochs.ts';
 import type { LogConfig, LogId, LogObserver, LogStore, PartitionLog } from './log.ts';
-import { lockDirectory } from './directory-lock.ts';
+import { DirectoryLock } from './directory-lock.ts';
 import type { LogContext } from './log-context.ts';
 import { logClosed } from './log-errors.ts';
 import {
@@ -64,7 +64,7 @@ const MAX_PREALLOCATE_BYTES = 16 * 1024 * 1024;
 export async function openLocalLogStore(options: LocalLogStoreOptions): Promise<LogStore> {
   const { disk, directory } = options;
   await disk.makeDirectory(directory);
-  const lock = options.lockHost ? await lockDirectory({ directory, disk, host: options.lockHost }) : null;
+  const lock = options.lockHost ? await DirectoryLock.acquire(options.lockHost, directory) : null;
   const store = new LocalLogStore(options, lock);
   try {
     await store.start();
@@ -77,7 +77,7 @@ export async function openLocalLogStore(options: LocalLogStoreOptions): Promise<
 
 class LocalLogStore implements LogStore {
   private readonly options: LocalLogStoreOptions;
-  private readonly lock: { release(): Promise<void> } | null;
+  private readonly lock: DirectoryLock | null;
   private readonly context: LogContext;
   private readonly logs = new Map<string, LocalPartitionLog>();
   private readonly opening = new Map<string, Promise<LocalPartitionLog>>();
@@ -88,7 +88,7 @@ class LocalLogStore implements LogStore {
   private flushTimer: Timer | null = null;
   private closed = false;
 
-  constructor(options: LocalLogStoreOptions, lock: { release(): Promise<void> } | null) {
+  constructor(options: LocalLogStoreOptions, lock: DirectoryLock | null) {
     this.options = options;
     this.lock = lock;
     const { disk, clock, logger, directory } = options;
