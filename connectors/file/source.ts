@@ -3,10 +3,17 @@ import { z } from 'zod';
 import type { DiskFile } from '../../core/base/disk.ts';
 import { MillstreamError } from '../../core/base/errors.ts';
 import { size } from '../../core/base/units.ts';
-import type { ConnectorContext, SourceBatch, SourceConnector, SourceReader } from '../runtime/contract.ts';
+import type {
+  ConnectorContext,
+  SourceBatch,
+  SourceConnector,
+  SourceReader,
+  SourceReject,
+} from '../runtime/contract.ts';
+import { CsvColumns, csvEnd, csvFields } from './csv.ts';
 import { recordOf } from './fields.ts';
 import { fingerprintOf, readState, type SourceState, writeState } from './source-state.ts';
-import { lineEnd, Rows } from './rows.ts';
+import { lineEnd, type ReadRow, Rows } from './rows.ts';
 
 const config = z.strictObject({
   path: z.string().min(1).describe('The file, relative to the project'),
@@ -49,38 +56,32 @@ class FileSource implements SourceReader {
   private readonly config: FileSourceConfig;
   private readonly context: ConnectorContext;
   private readonly path: string;
+  private readonly isCsv: boolean;
   private state: SourceState | null;
   private file: DiskFile | null = null;
   private rows: Rows | null = null;
+  private columns: CsvColumns | null = null;
 
   constructor(options: FileSourceConfig, context: ConnectorContext, state: SourceState | null) {
     this.config = options;
     this.context = context;
     this.path = path.resolve(context.baseDirectory, options.path);
+    this.isCsv = (options.format ?? (/\.csv$/i.test(options.path) ? 'csv' : 'ndjson')) === 'csv';
     this.state = state;
   }
 
   async poll(maxRecords: number): Promise<SourceBatch | null> {
     if (this.finished) return null;
-    const rows = (this.rows ??= await this.open());
-    const batch: SourceBatch = { records: [], rejected: [], state: '' };
-    const now = this.context.clock.now();
-    const rules = { key: this.config.key, timestampField: this.config.timestamp_field };
-    const from = rows.offset;
-    while (batch.records.length + batch.rejected.length < maxRecords && rows.offset - from < BATCH_BYTES) {
-      const row = await rows.next(!this.config.follow);
-      if (!row) break;
-      if (row.kind === 'too-long') {
-        const reason = `line ${row.line} has ${row.sizeBytes} bytes, more than ${this.config.max_line_bytes}; its first ${row.bytes.length} are kept`;
-        batch.rejected.push({ raw: row.bytes, at: row.line, code: 'LINE_TOO_LONG', reason });
-      } else if (row.bytes.length > 0) batch.records.push(recordOf(row.bytes, now, rules));
+    this.rows ??= await this.open();
+    const { rows } = this;
+    const from = rows?.offset ?? 0;
+    if (rows) {
+      const batch = await this.gather(rows, maxRecords);
+      if (rows.offset > from) return { ...batch, state: writeState(await this.moved(rows)) };
     }
-    if (rows.offset > from) {
-      batch.state = writeState(await this.moved(rows));
-      return batch;
-    }
-    if (this.config.follow) await this.close();
-    else this.finished = true;
+    // Opened again for the next poll: there may be another file in its place by then.
+    await this.close();
+    this.finished = !this.config.follow;
     return null;
   }
 
@@ -91,8 +92,55 @@ class FileSource implements SourceReader {
     await file?.close().catch(() => {});
   }
 
-  /** Opens the file where the state says, or at its beginning when it is another file than then. */
-  private async open(): Promise<Rows> {
+  private async gather(rows: Rows, maxRecords: number): Promise<Omit<SourceBatch, 'state'>> {
+    const batch: Omit<SourceBatch, 'state'> = { records: [], rejected: [] };
+    const now = this.context.clock.now();
+    const rules = { key: this.config.key, timestampField: this.config.timestamp_field };
+    const from = rows.offset;
+    while (batch.records.length + batch.rejected.length < maxRecords && rows.offset - from < BATCH_BYTES) {
+      const start = { offset: rows.offset, line: rows.line };
+      const row = await rows.next(!this.config.follow);
+      if (!row) break;
+      if (row.kind === 'too-long') batch.rejected.push(this.tooLong(row));
+      else {
+        const bytes = start.offset === 0 ? withoutMark(row.bytes) : row.bytes;
+        const value = bytes.length === 0 ? null : this.valueOf(bytes, rows, start);
+        if (value instanceof Uint8Array) batch.records.push(recordOf(value, now, rules));
+        else if (value) batch.rejected.push(value);
+      }
+    }
+    return batch;
+  }
+
+  /** A row as a record's value, or why it cannot be one. */
+  private valueOf(bytes: Buffer, rows: Rows, start: { offset: number; line: number }): Uint8Array | SourceReject {
+    if (!this.columns) return bytes;
+    const fields = csvFields(bytes);
+    const json = Array.isArray(fields) ? this.columns.toJson(fields) : fields;
+    if (typeof json === 'string') return Buffer.from(json);
+    const at = start.line + 1;
+    const fault = { at, code: json.code, reason: `line ${at}: ${json.reason}` };
+    const newline = json.unclosed ? bytes.indexOf(0x0a) : -1;
+    if (newline === -1) return { ...fault, raw: bytes };
+    // Only the line with the quote is lost, not all that the quote has swallowed.
+    rows.rewind(start.offset + newline + 1, start.line + 1);
+    return { ...fault, raw: bytes.subarray(0, newline) };
+  }
+
+  private tooLong(row: ReadRow & { kind: 'too-long' }): SourceReject {
+    const { line, sizeBytes, bytes } = row;
+    const most = this.config.max_line_bytes;
+    if (sizeBytes > most) {
+      const reason = `line ${line} has ${sizeBytes} bytes, more than ${most}; its first ${bytes.length} are kept`;
+      return { raw: bytes, at: line, code: 'LINE_TOO_LONG', reason };
+    }
+    const reason = `line ${line}: a quote is opened and not closed within ${most} bytes`;
+    return { raw: bytes.subarray(0, sizeBytes), at: line, code: 'CSV_QUOTES', reason };
+  }
+
+  /** Opens the file where the state says, or at its beginning when it is another file than then. null: the header of
+   * a CSV file is not there yet. */
+  private async open(): Promise<Rows | null> {
     try {
       this.file = await this.context.disk.open(this.path, 'read');
     } catch (error) {
@@ -108,7 +156,25 @@ class FileSource implements SourceReader {
       (await file.size()) >= state.offset &&
       (await fingerprintOf(file, state.fingerprintBytes)) === state.fingerprint;
     const { offset, line } = isSame ? state : { offset: 0, line: 0 };
-    return new Rows(file, offset, line, this.config.max_line_bytes, lineEnd);
+    const most = this.config.max_line_bytes;
+    if (!this.isCsv) return new Rows(file, offset, line, most, lineEnd);
+    const head = await this.readHeader(file);
+    if (!head) return null;
+    return offset >= head.offset ? new Rows(file, offset, line, most, csvEnd) : head;
+  }
+
+  /** Reads the column names; null when the file is still empty. What comes back stands behind them. */
+  private async readHeader(file: DiskFile): Promise<Rows | null> {
+    const rows = new Rows(file, 0, 0, this.config.max_line_bytes, csvEnd);
+    const row = await rows.next(!this.config.follow);
+    if (!row) return null;
+    const fields = row.kind === 'row' ? csvFields(withoutMark(row.bytes)) : null;
+    if (!Array.isArray(fields)) {
+      const why = fields?.reason ?? `it is longer than ${this.config.max_line_bytes} bytes`;
+      throw new MillstreamError('invalid', 'CSV_HEADER', `the header row of ${this.path} cannot be read: ${why}`);
+    }
+    this.columns = new CsvColumns(fields, { types: this.config.types, snakeCase: this.config.snake_case });
+    return rows;
   }
 
   private async moved(rows: Rows): Promise<SourceState> {
@@ -120,4 +186,9 @@ class FileSource implements SourceReader {
     this.state = { offset, line, fingerprintBytes, fingerprint };
     return this.state;
   }
+}
+
+/** Without the byte order mark that some editors put first. */
+function withoutMark(bytes: Buffer): Buffer {
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 }

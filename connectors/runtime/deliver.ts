@@ -35,8 +35,8 @@ export interface DeliverOptions {
   random: Random;
   /** The lease is over or the lane gave up: in-flight writes are told. */
   over: AbortSignal;
-  /** A drain has begun: what fails now is left for the next owner. */
-  draining: AbortSignal;
+  /** No more tries: what fails now is left for the next owner. */
+  windingUp: AbortSignal;
   /** A try failed and is repeated after `delayMs`. `exhausted`: the bound on tries is passed. */
   retrying(failure: Failure, delayMs: number, exhausted: boolean): void;
   /** A write was accepted. */
@@ -119,11 +119,11 @@ async function deliverPart(
 }
 
 async function wait(options: DeliverOptions, failure: Failure, attempt: number, exhausted: boolean): Promise<void> {
-  if (options.draining.aborted) throw new Undelivered('over', failure);
+  if (options.windingUp.aborted) throw new Undelivered('over', failure);
   const delayMs = backOffMs(attempt, options.retry, options.random, failure.retryAfterMs);
   options.retrying(failure, delayMs, exhausted);
-  await sleep(options.clock, delayMs, AbortSignal.any([options.over, options.draining]));
-  if (options.over.aborted || options.draining.aborted) throw new Undelivered('over', failure);
+  await sleep(options.clock, delayMs, options.windingUp);
+  if (options.windingUp.aborted) throw new Undelivered('over', failure);
 }
 
 function take(written: WriteResult, rows: readonly Row[], result: Delivered): void {

@@ -1,62 +1,23 @@
-import { type Clock, sleep } from '../../core/base/clock.ts';
-import { asMillstreamError, MillstreamError } from '../../core/base/errors.ts';
-import type { Random } from '../../core/base/random.ts';
-import type { Append, Chunk, Lease } from '../../core/engine/engine.ts';
-import type { LogRecord } from '../../core/engine/records.ts';
+import { setImmediate } from 'node:timers/promises';
+import { sleep, type Timer } from '../../core/base/clock.ts';
+import { asMillstreamError, type MillstreamError } from '../../core/base/errors.ts';
+import type { Chunk } from '../../core/engine/engine.ts';
 import { unlessAborted } from './abort.ts';
 import { backOffMs } from './back-off.ts';
-import { Batcher, type BatchLimits, type Gathered } from './batcher.ts';
+import { Batcher, type Gathered } from './batcher.ts';
+import { Committer } from './committer.ts';
 import type { PartitionWriter } from './contract.ts';
 import { decodeInto } from './decode.ts';
-import { deliver, type Delivered, type Rejected, type RetryPlan, Undelivered } from './deliver.ts';
-import type { Failure } from './failure.ts';
-import { frameState } from './state-frame.ts';
+import { deliver, type Delivered, Undelivered } from './deliver.ts';
+import { Ended, type LaneEnd, type LaneOptions, type Trouble } from './lane.ts';
 import { Window } from './window.ts';
 
 /** What one writer does with one partition: read -> gather -> write (a window of batches) -> commit in order. */
 
-const READ_BYTES = 1024 * 1024;
-/** How long a drain, or a write that was told to stop, may take. */
+/** Small, so that decoding never holds up the event loop for long. */
+const READ_BYTES = 256 * 1024;
+/** How long winding up may take, and how long a write that was told to stop may take to let go. */
 const DRAIN_MS = 10_000;
-
-export interface LaneOptions {
-  lease: Lease;
-  exactlyOnce: boolean;
-  maxInFlight: number;
-  limits: BatchLimits;
-  retry: RetryPlan;
-  onGap: 'stop' | 'skip';
-  accepts: (record: LogRecord) => boolean;
-  clock: Clock;
-  random: Random;
-  /** This lane's share of the sink's memory, in bytes. */
-  share(): number;
-  /** Dead letters for refused records. */
-  bury: (lease: Lease, rejected: readonly Rejected[]) => Append[];
-  on: LaneEvents;
-}
-
-export interface LaneEvents {
-  read(records: number): void;
-  retried(kind: Failure['kind']): void;
-  /** null: all is well (again). */
-  trouble(trouble: Trouble | null): void;
-  wrote(seconds: number): void;
-  committed(done: { written: number; filtered: number; rejected: readonly Rejected[] }): void;
-  /** `on_gap = "skip"` moved the position. */
-  skipped(from: bigint, to: bigint): void;
-}
-
-export interface Trouble {
-  state: 'degraded' | 'stalled';
-  reason: string;
-}
-
-/** How a lane ended. `stopped`: the whole sink must stop; `stalled`: this partition alone waits for a person;
- * `fenced`: the outside system has another writer. */
-export type LaneEnd =
-  | { how: 'drained' | 'abandoned' }
-  | { how: 'fenced' | 'stalled' | 'stopped'; code: string; reason: string };
 
 interface Pending {
   batch: Gathered;
@@ -64,18 +25,16 @@ interface Pending {
 }
 
 export class LanePass {
-  /** First offset that is not committed. */
-  next: bigint;
-  /** The last committed state with its frame. */
-  framedState: string | null;
+  readonly committer: Committer;
   private readonly options: LaneOptions;
   private readonly writer: PartitionWriter;
-  private readonly draining: AbortSignal;
-  private readonly failed = new AbortController();
-  private readonly over: AbortSignal;
+  /** Nothing new is begun: a drain, or a batch that could not be delivered. */
+  private readonly windingUp = new AbortController();
+  /** Everything ends now: the lease is lost, or winding up took too long. */
+  private readonly over = new AbortController();
   private readonly window: Window;
   private readonly batcher: Batcher;
-  /** Sealed and not committed, in order; the later part of it is not being written yet. */
+  /** Sealed and not committed, in order; `waiting` is the later part of it, not being written yet. */
   private readonly order: Pending[] = [];
   private readonly waiting: Pending[] = [];
   private readonly troubles = new Map<unknown, Trouble>();
@@ -83,21 +42,14 @@ export class LanePass {
   private inFlight = 0;
   private committing = false;
   private end: LaneEnd | null = null;
+  private deadline: Timer | null = null;
   private wakers: (() => void)[] = [];
 
-  constructor(
-    options: LaneOptions,
-    writer: PartitionWriter,
-    next: bigint,
-    framedState: string | null,
-    draining: AbortSignal,
-  ) {
+  constructor(options: LaneOptions, writer: PartitionWriter, next: bigint, framedState: string | null) {
     this.options = options;
     this.writer = writer;
-    this.next = next;
-    this.framedState = framedState;
-    this.draining = draining;
-    this.over = AbortSignal.any([options.lease.signal, this.failed.signal]);
+    const trouble = (of: Trouble | null): void => this.trouble('commit', of);
+    this.committer = new Committer(options, next, framedState, this.over.signal, trouble);
     this.window = new Window(options.maxInFlight);
     this.batcher = new Batcher(
       next,
@@ -118,51 +70,66 @@ export class LanePass {
     return row?.record.timestamp ?? null;
   }
 
-  async run(): Promise<LaneEnd> {
-    const wake = (): void => this.wake();
-    this.over.addEventListener('abort', wake);
-    const deadline = (): void => void this.options.clock.setTimer(DRAIN_MS, () => this.finish({ how: 'drained' }));
-    if (this.draining.aborted) deadline();
-    else this.draining.addEventListener('abort', deadline, { once: true });
+  /** Runs until drained or broken. */
+  async run(draining: AbortSignal): Promise<LaneEnd> {
+    const { lease } = this.options;
+    const drain = (): void => {
+      this.batcher.seal();
+      this.windUp();
+    };
+    const lost = (): void => this.abort({ how: 'abandoned' });
+    draining.addEventListener('abort', drain);
+    lease.signal.addEventListener('abort', lost);
+    if (draining.aborted) drain();
+    if (lease.signal.aborted) lost();
     try {
       await this.readAll();
-      this.batcher.seal();
-      while (this.order.length > 0 && !this.over.aborted) await this.changed();
+      while (!this.over.signal.aborted && !this.isSettled()) await this.changed();
     } catch (thrown) {
       this.fail(thrown);
     }
-    this.draining.removeEventListener('abort', deadline);
-    return this.close();
-  }
-
-  private async close(): Promise<LaneEnd> {
-    const complete = this.order.length === 0 && !this.options.lease.signal.aborted;
-    this.finish({ how: this.options.lease.signal.aborted ? 'abandoned' : 'drained' });
-    this.batcher.clear();
-    // Writes that were told to stop must have let go before somebody else takes the partition.
-    const patience = new AbortController();
-    const timer = this.options.clock.setTimer(DRAIN_MS, () => patience.abort());
-    patience.signal.addEventListener('abort', () => this.wake(), { once: true });
-    while ((this.inFlight > 0 || this.committing) && !patience.signal.aborted) await this.changed();
-    timer.cancel();
+    const complete = this.order.length === 0 && !this.over.signal.aborted;
+    this.abort({ how: 'drained' });
+    await this.letGo();
+    draining.removeEventListener('abort', drain);
+    lease.signal.removeEventListener('abort', lost);
     await this.writer.close(complete ? 'drain' : 'abandon').catch(() => {});
     return this.end ?? { how: 'drained' };
   }
 
+  /** Is all done that can be? When a batch could not be delivered, what is behind it stays undone. */
+  private isSettled(): boolean {
+    if (this.inFlight > 0 || this.committing) return false;
+    return this.order.length === 0 || (this.end !== null && !this.order[0]?.delivered);
+  }
+
+  /** Writes that were told to stop must have let go before somebody else takes the partition. */
+  private async letGo(): Promise<void> {
+    this.deadline?.cancel();
+    this.batcher.clear();
+    const patience = new AbortController();
+    const timer = this.options.clock.setTimer(DRAIN_MS, () => {
+      patience.abort();
+      this.wake();
+    });
+    while ((this.inFlight > 0 || this.committing) && !patience.signal.aborted) await this.changed();
+    timer.cancel();
+  }
+
   private async readAll(): Promise<void> {
     const { lease, on } = this.options;
-    let from = this.next;
+    let from = this.committer.next;
     let attempt = 0;
     while (await this.hasRoom()) {
       let chunk: Chunk | null;
       try {
-        chunk = await unlessAborted(lease.read(from, READ_BYTES), AbortSignal.any([this.over, this.draining]));
+        chunk = await unlessAborted(lease.read(from, READ_BYTES), this.windingUp.signal);
         attempt = 0;
         this.trouble('read', null);
       } catch (thrown) {
         const error = asMillstreamError(thrown);
         if (error.code === 'OFFSET_OUT_OF_RANGE') from = await this.overGap(from, error);
-        else await this.pause('read', ++attempt, error);
+        else await this.pauseReading(++attempt, error);
         continue;
       }
       if (!chunk) return;
@@ -175,12 +142,14 @@ export class LanePass {
       from = chunk.next;
       this.batcher.advance(from);
       if (this.options.limits.lingerMs === 0) this.batcher.seal();
+      // Reads from memory would otherwise keep the event loop from everything else.
+      await setImmediate();
     }
   }
 
   /** Waits until the lane's share of memory has room; false when the lane is to end. */
   private async hasRoom(): Promise<boolean> {
-    while (!this.over.aborted && !this.draining.aborted) {
+    while (!this.windingUp.signal.aborted) {
       if (this.held < this.options.share()) return true;
       this.batcher.ripen();
       await this.changed();
@@ -188,20 +157,27 @@ export class LanePass {
     return false;
   }
 
+  private async pauseReading(attempt: number, error: MillstreamError): Promise<void> {
+    const { clock, retry, random, on } = this.options;
+    on.retried('transient');
+    this.trouble('read', { state: 'degraded', reason: `${error.message} (${error.code})` });
+    await sleep(clock, backOffMs(attempt, retry, random), this.windingUp.signal);
+  }
+
   private async overGap(from: bigint, error: MillstreamError): Promise<bigint> {
     const { lease, onGap, on } = this.options;
+    // What was read before is done first.
+    this.batcher.seal();
+    while (this.order.length > 0 && !this.windingUp.signal.aborted) await this.changed();
+    if (this.windingUp.signal.aborted) return from;
     const bounds = lease.bounds();
     const to = from < bounds.from ? bounds.from : bounds.to;
-    const lost = to > from ? `records ${from} to ${to - 1n} are lost` : 'the log ends before it';
     if (onGap === 'stop') {
-      const reason = `the position ${from} of ${lease.topic}/${lease.partition} is outside the log: ${lost} (${error.message})`;
+      const lost = to > from ? `records ${from} to ${to - 1n} are lost` : `the log ends at ${to}`;
+      const reason = `the position ${from} of ${lease.topic}/${lease.partition} is outside the log: ${lost}`;
       throw new Ended({ how: 'stalled', code: error.code, reason });
     }
-    this.batcher.seal();
-    while (this.order.length > 0 && !this.over.aborted) await this.changed();
-    if (this.over.aborted) return from;
-    await this.commit({ next: to });
-    this.next = to;
+    await this.committer.commit(to, undefined);
     this.batcher.restartAt(to);
     on.skipped(from, to);
     return to;
@@ -216,7 +192,7 @@ export class LanePass {
 
   /** Begins as many writes as the window allows; a ripe open batch goes when nothing waits before it. */
   private pump(): void {
-    while (!this.over.aborted && this.inFlight < this.window.size) {
+    while (this.end === null && this.inFlight < this.window.size) {
       const pending = this.waiting.shift();
       if (pending) void this.write(pending);
       else if (this.batcher.ripe && !this.batcher.isEmpty) this.batcher.seal();
@@ -235,8 +211,8 @@ export class LanePass {
         retry,
         clock,
         random,
-        over: this.over,
-        draining: this.draining,
+        over: this.over.signal,
+        windingUp: this.windingUp.signal,
         retrying: (failure, delayMs, exhausted) => {
           on.retried(failure.kind);
           if (failure.kind === 'throttled') this.window.onThrottled();
@@ -264,7 +240,7 @@ export class LanePass {
     if (this.committing) return;
     this.committing = true;
     try {
-      while (this.order[0]?.delivered && !this.over.aborted) {
+      while (this.order[0]?.delivered && !this.over.signal.aborted) {
         const end = this.order.findIndex(pending => !pending.delivered);
         await this.commitBatches(this.order.slice(0, end === -1 ? undefined : end));
         this.wake();
@@ -277,14 +253,11 @@ export class LanePass {
   }
 
   private async commitBatches(ready: readonly Pending[]): Promise<void> {
-    const { lease, bury, on, exactlyOnce } = this.options;
-    const next = (ready.at(-1) as Pending).batch.next;
+    const { lease, bury, on } = this.options;
+    const { next } = (ready.at(-1) as Pending).batch;
     const rejected = ready.flatMap(({ batch, delivered }) => [...batch.unreadable, ...(delivered?.rejected ?? [])]);
-    let state = ready.findLast(({ delivered }) => delivered?.state !== undefined)?.delivered?.state;
-    // A position without a state would look like a lost one.
-    if (exactlyOnce && this.framedState === null) state ??= '';
-    await this.commit({ next, ...(state === undefined ? {} : { state }) }, () => bury(lease, rejected));
-    this.next = next;
+    const state = ready.findLast(({ delivered }) => delivered?.state !== undefined)?.delivered?.state;
+    await this.committer.commit(next, state, () => bury(lease, rejected));
     this.order.splice(0, ready.length);
     let written = 0;
     let filtered = 0;
@@ -296,34 +269,6 @@ export class LanePass {
     on.committed({ written, filtered, rejected });
   }
 
-  private async commit(what: { next: bigint; state?: string }, append: () => Append[] = () => []): Promise<void> {
-    const { lease } = this.options;
-    const state: { state?: string } = what.state === undefined ? {} : { state: frameState(lease.topicId, what.state) };
-    for (let attempt = 1; ; attempt++) {
-      try {
-        // Encoded anew for each try: the engine owns the bytes it was given.
-        const batches = append();
-        await lease.commit({ next: what.next, ...state, ...(batches.length > 0 ? { append: batches } : {}) });
-        this.framedState = state.state ?? this.framedState;
-        return this.trouble('commit', null);
-      } catch (thrown) {
-        const error = asMillstreamError(thrown);
-        if (lease.signal.aborted || error.kind === 'conflict') throw new Ended({ how: 'abandoned' });
-        if (!error.retriable) throw error;
-        await this.pause('commit', attempt, error);
-        if (this.over.aborted) throw new Ended({ how: 'abandoned' });
-      }
-    }
-  }
-
-  private async pause(what: 'read' | 'commit', attempt: number, error: MillstreamError): Promise<void> {
-    const { clock, retry, random, on } = this.options;
-    on.retried('transient');
-    this.trouble(what, { state: 'degraded', reason: `${error.message} (${error.code})` });
-    const until = what === 'read' ? AbortSignal.any([this.over, this.draining]) : this.over;
-    await sleep(clock, backOffMs(attempt, retry, random), until);
-  }
-
   /** Keeps the state of each thing that fails by itself, and reports the worst. */
   private trouble(of: unknown, trouble: Trouble | null): void {
     if (trouble) this.troubles.set(of, trouble);
@@ -333,21 +278,30 @@ export class LanePass {
   }
 
   private fail(thrown: unknown): void {
-    if (thrown instanceof Ended) return this.finish(thrown.end);
-    if (thrown instanceof Undelivered) {
-      const { why, failure } = thrown;
-      const { code = 'STOPPED', reason = '' } = failure ?? {};
-      if (why === 'over') this.finish({ how: this.options.lease.signal.aborted ? 'abandoned' : 'drained' });
-      else this.finish({ how: why === 'fenced' ? 'fenced' : 'stopped', code, reason });
-      return;
+    if (thrown instanceof Ended) return this.abort(thrown.end);
+    if (!(thrown instanceof Undelivered)) {
+      const { code, message } = asMillstreamError(thrown);
+      return this.abort({ how: 'stopped', code, reason: message });
     }
-    const { code, message } = asMillstreamError(thrown);
-    this.finish({ how: 'stopped', code, reason: message });
+    const { code = 'STOPPED', reason = '' } = thrown.failure ?? {};
+    if (thrown.why === 'fenced') return this.abort({ how: 'fenced', code, reason });
+    // What is under way may still be written and committed, up to the first batch that was not.
+    this.end ??= thrown.why === 'stop' ? { how: 'stopped', code, reason } : { how: 'drained' };
+    this.windUp();
   }
 
-  private finish(end: LaneEnd): void {
+  private windUp(): void {
+    if (this.windingUp.signal.aborted) return;
+    this.windingUp.abort();
+    this.deadline = this.options.clock.setTimer(DRAIN_MS, () => this.abort({ how: 'drained' }));
+    this.wake();
+  }
+
+  private abort(end: LaneEnd): void {
     this.end ??= end;
-    this.failed.abort();
+    this.windUp();
+    this.over.abort();
+    this.wake();
   }
 
   private changed(): Promise<void> {
@@ -356,14 +310,5 @@ export class LanePass {
 
   private wake(): void {
     for (const waker of this.wakers.splice(0)) waker();
-  }
-}
-
-class Ended extends Error {
-  readonly end: LaneEnd;
-
-  constructor(end: LaneEnd) {
-    super(end.how);
-    this.end = end;
   }
 }

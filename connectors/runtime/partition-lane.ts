@@ -2,7 +2,8 @@ import { sleep } from '../../core/base/clock.ts';
 import { backOffMs } from './back-off.ts';
 import type { Sink } from './contract.ts';
 import { type Failure, failureOf } from './failure.ts';
-import { type LaneEnd, type LaneOptions, LanePass } from './lane-pass.ts';
+import type { LaneEnd, LaneOptions } from './lane.ts';
+import { LanePass } from './lane-pass.ts';
 import { unframeState } from './state-frame.ts';
 
 /** One partition of a sink for as long as its lease lasts: acquires a writer, and a new one when it was fenced. */
@@ -23,7 +24,7 @@ export class PartitionLane {
 
   /** First offset that is not committed. */
   get next(): bigint {
-    return this.pass?.next ?? this.committed;
+    return this.pass?.committer.next ?? this.committed;
   }
 
   /** No new reads; what was read is written and committed, then `run` resolves. */
@@ -69,15 +70,13 @@ export class PartitionLane {
     const { topic, topicId, partition, partitions, epoch } = lease;
     const writer = await this.sink.acquire({ topic, topicId, partition, partitions, epoch, state });
     on.trouble(null);
-    const pass = new LanePass(this.options, writer, this.committed, this.framedState, this.draining.signal);
+    const pass = new LanePass(this.options, writer, this.committed, this.framedState);
     this.pass = pass;
-    try {
-      return await pass.run();
-    } finally {
-      this.pass = null;
-      this.committed = pass.next;
-      this.framedState = pass.framedState;
-    }
+    const end = await pass.run(this.draining.signal);
+    this.pass = null;
+    this.committed = pass.committer.next;
+    this.framedState = pass.committer.framedState;
+    return end;
   }
 
   private unframed(): { state: string | null } | 'foreign' {

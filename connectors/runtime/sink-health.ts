@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/base/clock.ts';
 import type { Counter, Histogram, Metrics } from '../../core/base/metrics.ts';
 import type { Rejected } from './deliver.ts';
-import type { Trouble } from './lane-pass.ts';
+import type { Trouble } from './lane.ts';
 
 /**
  * `degraded`: something outside refuses, tries go on. `stalled`: at least one partition does not move and needs a
@@ -39,6 +39,7 @@ interface Gauge {
 /** Counts and states of one sink, as its status and as metrics. */
 export class SinkHealth {
   private readonly labels: { pipeline: string; sink: string };
+  private readonly buries: boolean;
   private readonly metrics: Metrics;
   private readonly clock: Clock;
   private readonly gauge: () => Gauge;
@@ -50,7 +51,13 @@ export class SinkHealth {
   private end: { reason: string | null } | null = null;
   private last: { state: SinkState; since: number };
 
-  constructor(plan: { pipeline: string; name: string }, metrics: Metrics, clock: Clock, gauge: () => Gauge) {
+  constructor(
+    plan: { pipeline: string; name: string; deadLetterTopic: string | null },
+    metrics: Metrics,
+    clock: Clock,
+    gauge: () => Gauge,
+  ) {
+    this.buries = plan.deadLetterTopic !== null;
     this.labels = { pipeline: plan.pipeline, sink: plan.name };
     this.metrics = metrics;
     this.clock = clock;
@@ -81,7 +88,7 @@ export class SinkHealth {
 
   read(records: number): void {
     this.counts.in += records;
-    this.refresh();
+    if (this.last.state === 'idle') this.refresh();
   }
 
   retried(kind: string): void {
@@ -111,7 +118,7 @@ export class SinkHealth {
     this.results.written.add(written);
     this.results.filtered.add(filtered);
     this.results.rejected.add(rejected.length);
-    for (const { code } of rejected) {
+    for (const { code } of this.buries ? rejected : []) {
       const labels = { pipeline: this.labels.pipeline, step: this.labels.sink, code };
       this.metrics.counter('millstream_dead_letters_total', 'Dead letters written', labels).add();
     }

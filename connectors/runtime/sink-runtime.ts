@@ -11,12 +11,12 @@ import type { BatchLimits } from './batcher.ts';
 import type { ConnectorContext, Sink, SinkConnector } from './contract.ts';
 import type { Rejected, RetryPlan } from './deliver.ts';
 import { failureOf } from './failure.ts';
-import type { LaneEvents, LaneOptions } from './lane-pass.ts';
+import type { LaneEvents, LaneOptions } from './lane.ts';
 import { PartitionLane } from './partition-lane.ts';
 import { SinkHealth, type SinkStatus } from './sink-health.ts';
 
 /** Rows in memory for one sink, over all its partitions. */
-const MEMORY_BYTES = 64 * 1024 * 1024;
+const MEMORY_BYTES = 32 * 1024 * 1024;
 /** Every partition may hold this much, however many there are. */
 const LEAST_SHARE_BYTES = 1024 * 1024;
 

@@ -22,7 +22,7 @@ import { frameState, unframeState } from './state-frame.ts';
 const BATCH_RECORDS = 1000;
 /** Pause before the system is asked again when there was nothing. */
 const IDLE_MS = 500;
-const RETRY = { fromMs: 200, toMs: 30_000 };
+const RETRY = { fromMs: 200, toMs: 5000 };
 
 export interface SourceRunPlan {
   pipeline: string;

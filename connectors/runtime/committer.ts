@@ -1,0 +1,61 @@
+import { sleep } from '../../core/base/clock.ts';
+import { asMillstreamError } from '../../core/base/errors.ts';
+import type { Append } from '../../core/engine/engine.ts';
+import { backOffMs } from './back-off.ts';
+import { Ended, type LaneOptions, type Trouble } from './lane.ts';
+import { frameState } from './state-frame.ts';
+
+/** Commits one partition's position and state, again and again while the storage refuses. */
+export class Committer {
+  /** First offset that is not committed. */
+  next: bigint;
+  /** The last committed state with its frame. */
+  framedState: string | null;
+  private readonly options: LaneOptions;
+  private readonly over: AbortSignal;
+  private readonly trouble: (trouble: Trouble | null) => void;
+
+  constructor(
+    options: LaneOptions,
+    next: bigint,
+    framedState: string | null,
+    over: AbortSignal,
+    trouble: (trouble: Trouble | null) => void,
+  ) {
+    this.options = options;
+    this.next = next;
+    this.framedState = framedState;
+    this.over = over;
+    this.trouble = trouble;
+  }
+
+  /** Throws `Ended` when the lease is over; any other error is a defect or a wrong call. */
+  async commit(next: bigint, state: string | undefined, append: () => Append[] = () => []): Promise<void> {
+    const { lease, exactlyOnce, clock, retry, random, on } = this.options;
+    // Beside an exactly-once sink's position a missing state would look like a lost one.
+    const kept = exactlyOnce && this.framedState === null ? (state ?? '') : state;
+    const framed = kept === undefined ? null : frameState(lease.topicId, kept);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        // Encoded anew for each try: the engine owns the bytes it was given.
+        const batches = append();
+        await lease.commit({
+          next,
+          ...(framed === null ? {} : { state: framed }),
+          ...(batches.length === 0 ? {} : { append: batches }),
+        });
+        this.next = next;
+        this.framedState = framed ?? this.framedState;
+        return this.trouble(null);
+      } catch (thrown) {
+        const error = asMillstreamError(thrown);
+        if (lease.signal.aborted || error.kind === 'conflict') throw new Ended({ how: 'abandoned' });
+        if (!error.retriable) throw error;
+        on.retried('transient');
+        this.trouble({ state: 'degraded', reason: `${error.message} (${error.code})` });
+        await sleep(clock, backOffMs(attempt, retry, random), this.over);
+        if (this.over.aborted) throw new Ended({ how: 'abandoned' });
+      }
+    }
+  }
+}

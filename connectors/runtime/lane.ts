@@ -1,0 +1,58 @@
+import type { Clock } from '../../core/base/clock.ts';
+import type { Random } from '../../core/base/random.ts';
+import type { Append, Lease } from '../../core/engine/engine.ts';
+import type { LogRecord } from '../../core/engine/records.ts';
+import type { BatchLimits } from './batcher.ts';
+import type { Rejected, RetryPlan } from './deliver.ts';
+import type { Failure } from './failure.ts';
+
+/** What a partition of a sink is given, and what it reports. */
+
+export interface LaneOptions {
+  lease: Lease;
+  exactlyOnce: boolean;
+  maxInFlight: number;
+  limits: BatchLimits;
+  retry: RetryPlan;
+  onGap: 'stop' | 'skip';
+  accepts: (record: LogRecord) => boolean;
+  clock: Clock;
+  random: Random;
+  /** This lane's share of the sink's memory, in bytes. */
+  share(): number;
+  /** Dead letters for refused records. */
+  bury: (lease: Lease, rejected: readonly Rejected[]) => Append[];
+  on: LaneEvents;
+}
+
+export interface LaneEvents {
+  read(records: number): void;
+  retried(kind: Failure['kind']): void;
+  /** null: all is well (again). */
+  trouble(trouble: Trouble | null): void;
+  wrote(seconds: number): void;
+  committed(done: { written: number; filtered: number; rejected: readonly Rejected[] }): void;
+  /** `on_gap = "skip"` moved the position. */
+  skipped(from: bigint, to: bigint): void;
+}
+
+export interface Trouble {
+  state: 'degraded' | 'stalled';
+  reason: string;
+}
+
+/** How a lane ended. `stopped`: the whole sink must stop; `stalled`: this partition alone waits for a person;
+ * `fenced`: the outside system has another writer. */
+export type LaneEnd =
+  | { how: 'drained' | 'abandoned' }
+  | { how: 'fenced' | 'stalled' | 'stopped'; code: string; reason: string };
+
+/** Thrown to end a lane. */
+export class Ended extends Error {
+  readonly end: LaneEnd;
+
+  constructor(end: LaneEnd) {
+    super(end.how);
+    this.end = end;
+  }
+}
