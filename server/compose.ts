@@ -5,10 +5,11 @@ import { MillstreamError } from '../core/base/errors.ts';
 import type { Logger } from '../core/base/logger.ts';
 import { Metrics } from '../core/base/metrics.ts';
 import { nodeDisk } from '../core/base/node-disk.ts';
+import { nodeLockHost } from '../core/base/node-lock-host.ts';
 import { systemRandom } from '../core/base/random.ts';
 import { Broker } from '../core/broker/broker.ts';
 import { EmbeddedEngine } from '../core/engine/embedded.ts';
-import { lockDirectory } from '../core/log/directory-lock.ts';
+import { DirectoryLock } from '../core/log/directory-lock.ts';
 import { openLocalLogStore } from '../core/log/local-log-store.ts';
 import { openSandbox } from '../etl/sandbox/pool.ts';
 import { type HttpServer, startHttpServer } from './api/http/http-server.ts';
@@ -50,14 +51,14 @@ export async function compose(settings: Settings, version: string, logger: Logge
     for (const warning of project.warnings) logger.warn(warning);
 
     const dataDirectory = resolve(baseDirectory, config.broker.data_dir);
-    const lock = await lockDirectory({ directory: dataDirectory, disk });
+    await disk.makeDirectory(dataDirectory);
+    const lock = await DirectoryLock.acquire(nodeLockHost(), dataDirectory);
     closers.push(() => lock.release());
 
     const store = await openLocalLogStore({
       directory: resolve(baseDirectory, config.wal.path),
       disk,
       clock,
-      random,
       logger,
       metrics,
       fsync: config.wal.fsync_on_write,
@@ -69,7 +70,6 @@ export async function compose(settings: Settings, version: string, logger: Logge
     const advertised = { ...(config.network.advertised ?? config.network.kafka_listen) };
     const broker = await Broker.open({
       nodeId: 1,
-      rack: config.broker.rack_id,
       store,
       disk,
       directory: join(dataDirectory, 'meta'),

@@ -102,7 +102,7 @@ export class Pipeline {
               type: plan.source.connector?.type ?? '',
               state: source.state,
               reason: source.reason,
-              read: source.counts.records,
+              read: source.counts.read,
               rejected: source.counts.rejected,
             }
           : null,

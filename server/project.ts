@@ -7,7 +7,7 @@ import { type Diagnostic, hasErrors, renderDiagnostics } from '../core/config/di
 import { parseToml } from '../core/config/toml.ts';
 import type { ModuleCatalog } from '../etl/definition/module-ref.ts';
 import type { PipelinePlan } from '../etl/definition/plan.ts';
-import { type ReadOptions, readPipeline } from '../etl/definition/read-pipeline.ts';
+import { type ReadOptions, type ReadResult, readPipeline } from '../etl/definition/read-pipeline.ts';
 import { ModuleStore } from '../etl/sandbox/module-store.ts';
 import type { ChainStep } from '../etl/sandbox/sandbox.ts';
 import type { Settings } from './settings.ts';
@@ -22,11 +22,9 @@ const INIT_TIME_MS = 10_000;
 /** The package's own modules are always there; one of the same name in `modules_dir` wins. */
 const OWN_MODULES = fileURLToPath(new URL('../modules', import.meta.url));
 
-export interface ReadPipelineFile {
+export interface ReadPipelineFile extends ReadResult {
   file: string;
   text: string;
-  plan: PipelinePlan | null;
-  diagnostics: Diagnostic[];
 }
 
 export interface RunnablePipeline {
@@ -78,14 +76,14 @@ export function readPipelineFile(
   const text = readFileSync(file, 'utf8');
   const schemas = <C extends { config: import('zod').ZodType }>(types: Map<string, C>) =>
     new Map([...types].map(([type, connector]) => [type, connector.config]));
-  const { plan, diagnostics } = readPipeline(text, file, {
+  const result = readPipeline(text, file, {
     ...options,
     readFile: path => readFileSync(path, 'utf8'),
     sinkTypes: schemas(sinkConnectors()),
     sourceTypes: schemas(sourceConnectors()),
     modules: catalogOf(modules),
   });
-  return { file, text, plan, diagnostics };
+  return { file, text, ...result };
 }
 
 /** The plan's steps with their modules, within the server's limits. */

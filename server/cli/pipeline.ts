@@ -1,7 +1,12 @@
 import { resolve } from 'node:path';
+import { systemClock } from '../../core/base/clock.ts';
 import { MillstreamError } from '../../core/base/errors.ts';
+import { silentLogger } from '../../core/base/logger.ts';
+import { Metrics } from '../../core/base/metrics.ts';
 import { hasErrors, renderDiagnostics } from '../../core/config/diagnostic.ts';
-import { loadModules, pipelineFiles, readPipelineFile } from '../project.ts';
+import { renderTests, runTests } from '../../etl/definition/run-tests.ts';
+import { openSandbox } from '../../etl/sandbox/pool.ts';
+import { chainSteps, loadModules, pipelineFiles, readPipelineFile } from '../project.ts';
 import type { PipelineStatus } from '../pipeline-status.ts';
 import { requireSettings } from '../settings.ts';
 import { type Command, EXIT, type Io, table, text, type Values } from './command.ts';
@@ -36,6 +41,42 @@ export const lint: Command = {
       for (const each of read) if (!hasErrors(each.diagnostics)) io.out(`${each.file}: ok\n`);
     }
     return hasErrors(diagnostics) ? EXIT.problems : EXIT.ok;
+  },
+};
+
+export const test: Command = {
+  usage: 'pipeline test [FILE ...] [--only TEXT] [--json]',
+  summary: "run the files' [[test]] cases through the real modules, without a broker",
+  words: [0, 1000],
+  options: {
+    only: { type: 'string', help: 'only cases whose name holds this text' },
+    json: { type: 'boolean', help: 'the results as JSON' },
+  },
+  async run(words, values, io) {
+    const { settings, files } = filesOf(words, values, io);
+    const modules = loadModules(settings);
+    const only = text(values, 'only');
+    const sandbox = openSandbox({ workers: 1, clock: systemClock, logger: silentLogger, metrics: new Metrics() });
+    let failed = false;
+    try {
+      for (const file of files) {
+        const { plan, diagnostics, text: source } = readPipelineFile(file, modules, { mode: 'lint', env: io.env });
+        if (!plan) io.out(`${renderDiagnostics(diagnostics, () => source)}\n`);
+        const results = plan
+          ? await runTests(plan, {
+              sandbox,
+              read: env => readPipelineFile(file, modules, { mode: 'lint', env }),
+              chainSteps: each => chainSteps(each, modules, settings.config),
+              ...(only === undefined ? {} : { only }),
+            })
+          : [];
+        failed ||= !plan || results.some(result => result.failures.length > 0);
+        io.out(values['json'] === true ? `${JSON.stringify({ file, results })}\n` : `${renderTests(file, results)}\n`);
+      }
+    } finally {
+      await sandbox.close();
+    }
+    return failed ? EXIT.problems : EXIT.ok;
   },
 };
 
