@@ -34,7 +34,7 @@ describe('kafkajs', () => {
       const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
       return topics[0]?.partitions.length === 3 ? topics[0] : undefined;
     });
-    expect(described.partitions.map(partition => partition.partitionId).toSorted()).toEqual([0, 1, 2]);
+    expect(new Set(described.partitions.map(partition => partition.partitionId))).toEqual(new Set([0, 1, 2]));
     expect(await admin.listTopics()).toContain(topic);
     // A topic that exists is not created again; kafkajs says so with false.
     expect(await admin.createTopics({ topics: [{ topic, numPartitions: 3 }], waitForLeaders: false })).toBe(false);

@@ -7,22 +7,27 @@ import { kafkajsFor } from './clients/kafkajs.ts';
 
 const bootstrap = inject('bootstrap');
 const classPath = requireTool('kafka');
-const SERVER = ['--bootstrap-server', bootstrap];
-const tool = (name: string, args: string[], stdin?: string): Promise<string> =>
-  runKafkaTool(classPath ?? '', `org.apache.kafka.tools.${name}`, args, stdin);
+/** `options` are separated by blanks; none of them holds one. */
+const tool = (name: string, options: string, stdin?: string): Promise<string> =>
+  runKafkaTool(
+    classPath ?? '',
+    `org.apache.kafka.tools.${name}`,
+    ['--bootstrap-server', bootstrap, ...options.split(' ')],
+    stdin,
+  );
 
 describe.skipIf(classPath === null)("Apache Kafka's", () => {
   test('ProducerPerformance writes and ConsumerPerformance reads as many records', async () => {
     const topic = await createTopic('performance', 2);
-    const produced = await tool('ProducerPerformance', [
-      ...['--bootstrap-server', bootstrap, '--topic', topic, '--num-records', '20000', '--record-size', '100'],
-      ...['--throughput', '-1', '--command-property', 'acks=all', 'compression.type=lz4'],
-    ]);
+    const produced = await tool(
+      'ProducerPerformance',
+      `--topic ${topic} --num-records 20000 --record-size 100 --throughput -1 --command-property acks=all compression.type=lz4`,
+    );
     expect(produced).toMatch(/^20000 records sent/m);
-    const read = await tool('ConsumerPerformance', [
-      ...SERVER,
-      ...['--topic', topic, '--num-records', '20000', '--hide-header', '--timeout', '20000'],
-    ]);
+    const read = await tool(
+      'ConsumerPerformance',
+      `--topic ${topic} --num-records 20000 --hide-header --timeout 20000`,
+    );
     // start, end, MB, MB/s, records, records/s, ...
     expect(Number(read.trim().split('\n').at(-1)?.split(', ')[4])).toBe(20_000);
   });
@@ -31,20 +36,14 @@ describe.skipIf(classPath === null)("Apache Kafka's", () => {
     const topic = await createTopic('console');
     await tool(
       'ConsoleProducer',
-      [...SERVER, '--topic', topic, '--reader-property', 'parse.key=true', '--reader-property', 'parse.headers=true'],
+      `--topic ${topic} --reader-property parse.key=true --reader-property parse.headers=true`,
       'a:1,b:2\tkey one\tvalue one\nc:3\tkey two\tvalue two\n',
     );
-    const read = await tool('consumer.ConsoleConsumer', [
-      ...[...SERVER, '--topic', topic, '--from-beginning', '--max-messages', '2', '--timeout-ms', '20000'],
-      ...[
-        '--formatter-property',
-        'print.key=true',
-        '--formatter-property',
-        'print.headers=true',
-        '--formatter-property',
-        'print.offset=true',
-      ],
-    ]);
+    const print = ['key', 'headers', 'offset'].map(what => `--formatter-property print.${what}=true`).join(' ');
+    const read = await tool(
+      'consumer.ConsoleConsumer',
+      `--topic ${topic} --from-beginning --max-messages 2 --timeout-ms 20000 ${print}`,
+    );
     expect(read.trim().split('\n')).toEqual([
       'Offset:0\ta:1,b:2\tkey one\tvalue one',
       'Offset:1\tc:3\tkey two\tvalue two',
@@ -53,23 +52,14 @@ describe.skipIf(classPath === null)("Apache Kafka's", () => {
 
   test('TopicCommand creates, lists, describes and deletes', async () => {
     const topic = unique('topic-command');
-    await tool('TopicCommand', [
-      ...SERVER,
-      '--create',
-      '--topic',
-      topic,
-      '--partitions',
-      '3',
-      '--config',
-      'retention.ms=1000',
-    ]);
-    expect((await tool('TopicCommand', [...SERVER, '--list'])).split('\n')).toContain(topic);
-    const described = await tool('TopicCommand', [...SERVER, '--describe', '--topic', topic]);
+    await tool('TopicCommand', `--create --topic ${topic} --partitions 3 --config retention.ms=1000`);
+    expect((await tool('TopicCommand', '--list')).split('\n')).toContain(topic);
+    const described = await tool('TopicCommand', `--describe --topic ${topic}`);
     expect(described).toMatch(/PartitionCount: 3\s+ReplicationFactor: 1/);
     expect(described).toContain('retention.ms=1000');
     expect(described.match(/Partition: \d/g)).toHaveLength(3);
-    await tool('TopicCommand', [...SERVER, '--delete', '--topic', topic]);
-    expect((await tool('TopicCommand', [...SERVER, '--list'])).split('\n')).not.toContain(topic);
+    await tool('TopicCommand', `--delete --topic ${topic}`);
+    expect((await tool('TopicCommand', '--list')).split('\n')).not.toContain(topic);
   });
 
   test('GetOffsetShell and ConsumerGroupCommand show ends, positions and lag, and reset a group', async () => {
@@ -82,12 +72,12 @@ describe.skipIf(classPath === null)("Apache Kafka's", () => {
     await producer.disconnect();
     await setOffset(group, topic, 2);
 
-    expect((await tool('GetOffsetShell', [...SERVER, '--topic', topic])).trim()).toBe(`${topic}:0:5`);
-    const groupTool = (...args: string[]) => tool('consumer.group.ConsumerGroupCommand', [...SERVER, ...args]);
+    expect((await tool('GetOffsetShell', `--topic ${topic}`)).trim()).toBe(`${topic}:0:5`);
+    const groupTool = (options: string) => tool('consumer.group.ConsumerGroupCommand', options);
     expect((await groupTool('--list')).split('\n').map(line => line.trim())).toContain(group);
     // GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG
-    expect(await groupTool('--describe', '--group', group)).toMatch(new RegExp(`${topic}\\s+0\\s+2\\s+5\\s+3\\s`));
-    await groupTool('--reset-offsets', '--to-earliest', '--topic', topic, '--group', group, '--execute');
-    expect(await groupTool('--describe', '--group', group)).toMatch(new RegExp(`${topic}\\s+0\\s+0\\s+5\\s+5\\s`));
+    expect(await groupTool(`--describe --group ${group}`)).toMatch(new RegExp(`${topic}\\s+0\\s+2\\s+5\\s+3\\s`));
+    await groupTool(`--reset-offsets --to-earliest --topic ${topic} --group ${group} --execute`);
+    expect(await groupTool(`--describe --group ${group}`)).toMatch(new RegExp(`${topic}\\s+0\\s+0\\s+5\\s+5\\s`));
   });
 });

@@ -9,8 +9,12 @@ import type { Client } from './clients/client.ts';
 
 const KIB = 1024;
 const SIZES = [1, 2, 127, 128, KIB, 16 * KIB, 64 * KIB + 1, KIB * KIB, 10 * KIB * KIB];
-const random = seededRandom(3);
-const blob = Buffer.from(random.fill(new Uint8Array(64 * KIB)));
+const blob = randomBytes(64 * KIB);
+function randomBytes(size: number): Buffer {
+  const bytes = Buffer.alloc(size);
+  seededRandom(3).fill(bytes);
+  return bytes;
+}
 /** Bytes that do not compress away, different at every size. */
 const valueOf = (size: number): Buffer => Buffer.alloc(size, blob.subarray(size % 997));
 const digest = (data: Buffer | null): string =>

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { answersKafka } from './probe.ts';
 import { cpuSeconds, ended, freePorts, peakResidentBytes, residentBytes, sleep } from './process.ts';
-import type { Target } from './target.ts';
+import type { KillableTarget } from './target.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -24,7 +24,7 @@ export interface MillstreamOptions {
   readyMs?: number;
 }
 
-export class Millstream implements Target {
+export class Millstream implements KillableTarget {
   readonly kind = 'millstream';
   /** Config file, pipelines, modules and data live here; removed by stop(). */
   readonly folder: string;

@@ -12,6 +12,13 @@ export interface Target {
   stop(): Promise<void>;
 }
 
+/** A target that can be killed and comes back on the same address with the same data. */
+export interface KillableTarget extends Target {
+  kill9(): Promise<void>;
+  /** Starts it again and waits for its first answer. */
+  restart(): Promise<void>;
+}
+
 /** `TARGET=kafka` or `TARGET=millstream` (the default). */
 export function targetKind(): Target['kind'] {
   const kind = process.env['TARGET'] ?? 'millstream';

@@ -261,4 +261,25 @@ export class Wire {
     f.i32();
     return f.i16();
   }
+
+  /** FindCoordinator 0; Apache Kafka creates its internal topic at the first one. */
+  async findCoordinator(group: string): Promise<number> {
+    return new Fields(await this.request(10, 0, string(group))).i16();
+  }
+
+  /** OffsetFetch 1 of one partition: the committed offset, -1 = none. */
+  async fetchOffset(
+    group: string,
+    topic: string,
+    partition: number,
+  ): Promise<{ error: number; offset: number; metadata: string }> {
+    const f = new Fields(await this.request(9, 1, string(group), i32(1), string(topic), i32(1), i32(partition)));
+    f.i32();
+    f.string();
+    f.i32();
+    f.i32();
+    const offset = Number(f.i64());
+    const metadata = f.string();
+    return { error: f.i16(), offset, metadata };
+  }
 }
