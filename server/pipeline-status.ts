@@ -20,9 +20,8 @@ export interface PipelineStatus {
   outputs: { name: string; topic: string; records: number }[];
   sinks: SinkStatusLine[];
   deadLetters: { topic: string; records: number; last: LastDeadLetter | null; drain: SinkStatusLine | null };
-  /** The newest sample of each step, and the newest failure. */
+  /** The newest sample of each step. */
   samples: TapEvent[];
-  lastFailure: TapEvent | null;
 }
 
 export interface SinkStatusLine {

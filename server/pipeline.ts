@@ -129,7 +129,6 @@ export class Pipeline {
           : null,
       },
       samples: plan.steps.flatMap(step => this.tap?.latest.get(step.name) ?? []),
-      lastFailure: this.tap?.lastFailure ?? null,
     };
   }
 

@@ -1,5 +1,9 @@
 import type { Metrics } from '../../core/base/metrics.ts';
-import type { LetterSummary, StepCounts, TaskResult } from '../sandbox/sandbox.ts';
+import { DEAD_LETTER_PREFIX, fromDeadRecord } from '../../core/engine/dead-letter.ts';
+import { type LogRecord, readRecords } from '../../core/engine/records.ts';
+import type { LetterSummary, SampleRecord, StepCounts, TaskResult } from '../sandbox/sandbox.ts';
+
+const MAX_TEXT_BYTES = 4096;
 
 export interface StepStatus extends StepCounts {
   step: string;
@@ -9,6 +13,8 @@ export interface LastDeadLetter extends LetterSummary {
   topic: string;
   partition: number;
   at: number;
+  /** The source record, as text. */
+  record: SampleRecord;
 }
 
 /** What a pipeline has done since it started; only committed work is counted, so the numbers add up. */
@@ -19,7 +25,8 @@ export class PipelineCounts {
   readonly outputs: Record<string, number> = {};
   dead = 0;
   readonly steps: StepStatus[];
-  lastDeadLetter: LastDeadLetter | null = null;
+  /** Decoded only when somebody asks. */
+  private lastDeadBatch: Uint8Array | null = null;
   private readonly pipeline: string;
   private readonly metrics: Metrics;
 
@@ -39,21 +46,26 @@ export class PipelineCounts {
     }));
   }
 
-  add(
-    result: TaskResult,
-    outputNames: readonly string[],
-    where: { topic: string; partition: number; at: number },
-  ): void {
+  get lastDeadLetter(): LastDeadLetter | null {
+    const record = this.lastDeadBatch && readRecords(this.lastDeadBatch).at(-1);
+    const letter = record && fromDeadRecord(record);
+    if (!record || !letter) return null;
+    const { name: step, code, reason, topic, partition, offset, at } = letter;
+    return { step, code, reason, topic, partition, offset, at, record: asText(record) };
+  }
+
+  add(result: TaskResult, outputNames: readonly string[]): void {
     this.in += result.records;
     for (const output of result.outputs) {
       const name = outputNames[output.route] ?? 'default';
       this.outputs[name] = (this.outputs[name] ?? 0) + output.records;
     }
     result.steps.forEach((counts, i) => this.addStep(this.steps[i], counts));
-    for (const letter of result.dead?.letters ?? []) {
+    if (!result.dead) return;
+    this.lastDeadBatch = result.dead.batch;
+    for (const { step, code } of result.dead.letters) {
       this.dead++;
-      this.lastDeadLetter = { ...letter, ...where };
-      const labels = { pipeline: this.pipeline, step: letter.step, code: letter.code };
+      const labels = { pipeline: this.pipeline, step, code };
       this.metrics.counter('millstream_dead_letters_total', 'Dead letters written', labels).add();
     }
   }
@@ -77,4 +89,12 @@ export class PipelineCounts {
         .observe(counts.nanoseconds / 1e9);
     }
   }
+}
+
+/** As much of a record as a page wants to show; its own dead-letter headers are said elsewhere. */
+function asText({ key, value, headers }: LogRecord): SampleRecord {
+  const text = (bytes: Uint8Array | null): string | null =>
+    bytes && Buffer.from(bytes.subarray(0, MAX_TEXT_BYTES)).toString();
+  const own = headers.filter(([name]) => !name.startsWith(DEAD_LETTER_PREFIX));
+  return { key: text(key), value: text(value), headers: Object.fromEntries(own.map(([name, v]) => [name, text(v)])) };
 }

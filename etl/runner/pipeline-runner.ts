@@ -115,7 +115,7 @@ export class PipelineRunner {
       samples: () => this.tap.wanted(),
       appends: result => this.appends(result, partition),
       committed: result => {
-        this.counts.add(result, names, { topic, partition, at: clock.now() });
+        this.counts.add(result, names);
         for (const sample of result.samples) {
           this.tap.publish({ ...sample, pipeline: plan.name, topic, partition, at: clock.now() });
         }

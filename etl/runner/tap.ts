@@ -14,9 +14,8 @@ export interface TapEvent extends StepSample {
 
 /** Samples of records before and after each step, of one pipeline. Bounded: at most one sample a task. */
 export class Tap {
-  /** The newest sample of each step that came out well, and the newest that failed. */
+  /** The newest sample of each step that came out well. */
   readonly latest = new Map<string, TapEvent>();
-  lastFailure: TapEvent | null = null;
   private readonly clock: Clock;
   private readonly listeners = new Set<(event: TapEvent) => void>();
   private lastAskedAt = Number.NEGATIVE_INFINITY;
@@ -40,8 +39,7 @@ export class Tap {
   }
 
   publish(event: TapEvent): void {
-    if (event.error) this.lastFailure = event;
-    else this.latest.set(event.step, event);
+    if (!event.error) this.latest.set(event.step, event);
     for (const listener of this.listeners) listener(event);
   }
 }
