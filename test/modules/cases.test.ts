@@ -29,7 +29,7 @@ const modules = fileURLToPath(new URL('../../modules', import.meta.url));
 
 for (const name of readdirSync(modules, { withFileTypes: true }).flatMap(e => (e.isDirectory() ? [e.name] : []))) {
   const manifest = parse(readFileSync(join(modules, name, 'module.toml'), 'utf8'));
-  const wasm = readFileSync(join(modules, name, String(manifest['file'])));
+  const wasm = readFileSync(join(modules, name, manifest['file'] as string));
   const { case: cases } = parse(readFileSync(join(modules, name, 'cases.toml'), 'utf8')) as unknown as { case: Case[] };
 
   describe(`module ${name}`, () => {
