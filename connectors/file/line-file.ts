@@ -133,7 +133,7 @@ export class LineFile {
     const isFull = bytes !== null && (this.length ?? 0) >= bytes;
     const isOld = this.isOld;
     this.isOld = false;
-    if (!this.file || !(isFull || (isOld && this.length !== 0))) return;
+    if (!this.length || !(isFull || isOld)) return;
     await this.letGo();
     const directory = path.dirname(this.path);
     const { name, ext } = path.parse(this.path);

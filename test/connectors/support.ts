@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { type Clock, systemClock } from '../../core/base/clock.ts';
+import type { Disk } from '../../core/base/disk.ts';
 import { silentLogger } from '../../core/base/logger.ts';
 import { Metrics } from '../../core/base/metrics.ts';
 import { nodeDisk } from '../../core/base/node-disk.ts';
@@ -22,8 +23,13 @@ export function temporaryDirectory(): string {
   return fs.mkdtempSync(path.join(os.tmpdir(), 'millstream-connectors-'));
 }
 
-export function contextIn(baseDirectory: string, clock: Clock = systemClock): ConnectorContext {
-  return { pipeline: 'orders', name: 'lake', baseDirectory, clock, random: seededRandom(7), disk: nodeDisk };
+export function contextIn(
+  baseDirectory: string,
+  clock: Clock = systemClock,
+  disk: Disk = nodeDisk,
+  name = 'lake',
+): ConnectorContext {
+  return { pipeline: 'orders', name, baseDirectory, clock, random: seededRandom(7), disk };
 }
 
 export interface SinkSetup<Config> {
@@ -34,6 +40,7 @@ export interface SinkSetup<Config> {
   directory?: string;
   clock?: Clock;
   metrics?: Metrics;
+  disk?: Disk;
 }
 
 /** The sink `lake` of the pipeline `orders` on the topic `orders.out`. */
@@ -54,7 +61,7 @@ export function runSink<Config>(setup: SinkSetup<Config>): RunningSink {
     },
     connector: setup.connector,
     config: setup.connector.config.parse(setup.config),
-    context: contextIn(setup.directory ?? os.tmpdir(), clock),
+    context: contextIn(setup.directory ?? os.tmpdir(), clock, setup.disk, setup.plan?.name),
     metrics: setup.metrics ?? new Metrics(),
     logger: silentLogger,
     clock,

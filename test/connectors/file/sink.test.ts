@@ -1,49 +1,360 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { toDeadRecord } from '../../../core/engine/dead-letter.ts';
+import type { NewRecord } from '../../../core/engine/records.ts';
 import { fileSink } from '../../../connectors/file/sink.ts';
+import type { RunningSink, SinkRunPlan } from '../../../connectors/runtime/sink-runtime.ts';
+import { FaultyDisk, systemError } from '../faulty-disk.ts';
+import { ManualClock, settle } from '../manual-clock.ts';
 import { MemoryEngine } from '../memory-engine.ts';
 import { record, runSink, temporaryDirectory, until } from '../support.ts';
 
 describe('the file sink', () => {
   let directory: string;
   let engine: MemoryEngine;
+  let disk: FaultyDisk;
+  const running: RunningSink[] = [];
 
   beforeEach(async () => {
     directory = temporaryDirectory();
     engine = new MemoryEngine();
+    disk = new FaultyDisk();
     await engine.ensureTopic({ name: 'orders.out', partitions: 2 });
   });
-  afterEach(() => fs.rmSync(directory, { recursive: true, force: true }));
+  afterEach(async () => {
+    disk.before = () => {};
+    for (const sink of running.splice(0)) await sink.stop();
+    fs.rmSync(directory, { recursive: true, force: true });
+  });
 
-  const linesOf = (name: string): string[] =>
-    fs.readFileSync(path.join(directory, name), 'utf8').split('\n').slice(0, -1);
-
-  it('writes each value as a line and moves the position with it', async () => {
+  const at = (name: string): string => path.join(directory, name);
+  const linesOf = (name: string): string[] => fs.readFileSync(at(name), 'utf8').split('\n').slice(0, -1);
+  const start = (config: object, plan: Partial<SinkRunPlan> = {}, connector = fileSink()): RunningSink => {
+    const sink = runSink({ engine, connector, config, directory, disk, plan });
+    running.push(sink);
+    return sink;
+  };
+  const produce = (partition: number, ...records: (string | null | NewRecord)[]): void =>
     engine.append(
       'orders.out',
-      0,
-      ['{"n":1}', '{"n":2}'].map(value => record(value)),
+      partition,
+      records.map(one => (typeof one === 'string' || one === null ? record(one) : one)),
     );
-    engine.append('orders.out', 1, [record('{"n":3}')]);
-    const sink = runSink({ engine, connector: fileSink(), config: { path: 'out/events.ndjson' }, directory });
-    await until(() => sink.status().counts.written === 3);
+  const written = (sink: RunningSink, count: number): Promise<void> =>
+    until(() => sink.status().counts.written === count);
+  const position = (partition: number) => engine.position('millstream.orders.lake', 'orders.out', partition)?.next;
+  const linger = (lingerMs: number, records = 100): Partial<SinkRunPlan> => ({
+    batch: { records, bytes: 1e6, lingerMs },
+  });
+
+  it('writes each value as a line and moves the position with it', async () => {
+    produce(0, '{"n":1}', '{"n":2}');
+    produce(1, '{"n":3}');
+    const sink = start({ path: 'out/events.ndjson' });
+    await written(sink, 3);
     await sink.stop();
     expect(linesOf('out/events.ndjson').toSorted()).toEqual(['{"n":1}', '{"n":2}', '{"n":3}']);
-    expect(engine.position('millstream.orders.lake', 'orders.out', 0)?.next).toBe(2n);
-    expect(engine.position('millstream.orders.lake', 'orders.out', 1)?.next).toBe(1n);
+    expect([position(0), position(1)]).toEqual([2n, 1n]);
     expect(sink.status()).toMatchObject({ state: 'stopped', reason: null });
   });
 
   it('goes on behind the committed position after a restart', async () => {
-    engine.append('orders.out', 0, [record('1')]);
-    const first = runSink({ engine, connector: fileSink(), config: { path: 'events.ndjson' }, directory });
-    await until(() => first.status().counts.written === 1);
+    produce(0, '1');
+    const first = start({ path: 'events.ndjson' });
+    await written(first, 1);
     await first.stop();
-    engine.append('orders.out', 0, [record('2')]);
-    const second = runSink({ engine, connector: fileSink(), config: { path: 'events.ndjson' }, directory });
-    await until(() => second.status().counts.written === 1);
-    await second.stop();
+    produce(0, '2');
+    await written(start({ path: 'events.ndjson' }), 1);
     expect(linesOf('events.ndjson')).toEqual(['1', '2']);
+  });
+
+  describe('a line', () => {
+    const lines = async (config: object, ...records: (string | null | NewRecord)[]): Promise<string[]> => {
+      produce(0, ...records);
+      const sink = start({ path: 'x.ndjson', ...config });
+      await written(sink, records.length);
+      return linesOf('x.ndjson');
+    };
+
+    it('is the value when that is JSON, whatever its type', async () => {
+      const values = ['{"a": 1}', '[1,2]', '"text"', '12345678901234567890.0', 'true', 'null', ' {"b":2} '];
+      expect(await lines({}, ...values)).toEqual(values);
+    });
+
+    it('stays one line when the JSON is spread over several', async () => {
+      expect(await lines({}, '{\r\n  "a": "x\\ny",\n  "b": 2\n}\n')).toEqual(['{   "a": "x\\ny",   "b": 2 }']);
+    });
+
+    it('carries anything else in base64', async () => {
+      const values = ['plain text', '', null, record(null, { value: Uint8Array.of(0x22, 0xff, 0x22) })];
+      expect(await lines({}, ...values)).toEqual([
+        '{"value_base64":"cGxhaW4gdGV4dA=="}',
+        '{"value_base64":""}',
+        '{"value_base64":null}',
+        '{"value_base64":"Iv8i"}',
+      ]);
+    });
+
+    it('with the envelope tells all about the record', async () => {
+      const headers = [
+        ['trace', Buffer.from('ä"1')],
+        ['empty', null],
+        ['bin', Uint8Array.of(0xff)],
+        ['trace', Buffer.from('2')],
+      ] as const;
+      const [first, second] = await lines(
+        { envelope: true },
+        record('{"n": 1.0}', { key: Buffer.from('k"1'), headers, timestamp: 1777000000000 }),
+        record('text', { key: Uint8Array.of(0xff), timestamp: 1777000000001 }),
+      );
+      expect(first).toBe(
+        '{"topic":"orders.out","partition":0,"offset":0,"timestamp":1777000000000,"key":"k\\"1",' +
+          '"headers":[["trace","ä\\"1"],["empty",null],["bin",{"base64":"/w=="}],["trace","2"]],"value":{"n": 1.0}}',
+      );
+      expect(second).toBe(
+        '{"topic":"orders.out","partition":0,"offset":1,"timestamp":1777000000001,"key_base64":"/w==",' +
+          '"headers":[],"value_base64":"dGV4dA=="}',
+      );
+    });
+
+    it('of a dead letter tells why it died, and keeps the exact bytes', async () => {
+      const source = record('{"id":', { key: Uint8Array.of(1, 0xff), headers: [['h', Buffer.from('v')]] });
+      const dead = toDeadRecord(
+        { headers: [], ...source },
+        {
+          pipeline: 'orders',
+          stage: 'step',
+          name: 'scrub',
+          topic: 'orders.in',
+          topicId: 'ab'.repeat(16),
+          partition: 3,
+          offset: 42,
+          index: 0,
+          sha256: 'cd'.repeat(32),
+          code: 'INVALID_JSON',
+          reason: 'the text ends in the middle',
+          at: Date.UTC(2026, 0, 2, 3, 4, 5, 6),
+          replays: 1,
+          input: null,
+        },
+      );
+      const [line] = await lines({}, { ...dead, timestamp: 1777000000000 });
+      expect(JSON.parse(line ?? '')).toEqual({
+        id: `orders/scrub/${'ab'.repeat(16)}-3-42`,
+        at: '2026-01-02T03:04:05.006Z',
+        pipeline: 'orders',
+        stage: 'step',
+        step: 'scrub',
+        code: 'INVALID_JSON',
+        reason: 'the text ends in the middle',
+        sha256: 'cd'.repeat(32),
+        source: { topic: 'orders.in', topic_id: 'ab'.repeat(16), partition: 3, offset: 42 },
+        replays: 1,
+        timestamp: 1777000000000,
+        key: null,
+        key_b64: 'Af8=',
+        value: '{"id":',
+        value_b64: Buffer.from('{"id":').toString('base64'),
+        headers: [['h', 'v']],
+        input_b64: null,
+      });
+    });
+  });
+
+  describe('the path', () => {
+    it('is made of the timestamp in UTC, the topic and the partition', async () => {
+      const day = Date.UTC(2026, 11, 31, 23, 59, 59, 999);
+      produce(1, record('1', { timestamp: day }), record('2', { timestamp: day + 1 }), record('3', { timestamp: -1 }));
+      await written(start({ path: '{topic}/p{partition}/{yyyy}/{MM}-{dd}T{HH}.ndjson' }), 3);
+      expect(linesOf('orders.out/p1/2026/12-31T23.ndjson')).toEqual(['1']);
+      expect(linesOf('orders.out/p1/2027/01-01T00.ndjson')).toEqual(['2']);
+      expect(linesOf('orders.out/p1/1969/12-31T23.ndjson')).toEqual(['3']);
+    });
+
+    it('with an unknown placeholder is refused, naming those that exist', () => {
+      const result = fileSink().config.safeParse({ path: '{year}.ndjson' });
+      expect(result.error?.issues[0]?.message).toBe(
+        '{year} is no placeholder; there are {yyyy} {MM} {dd} {HH} {topic} {partition}',
+      );
+    });
+
+    it('makes a record whose timestamp is no date a dead letter', async () => {
+      produce(0, record('1', { timestamp: 9e15 }));
+      produce(0, '2');
+      const sink = start({ path: '{yyyy}.ndjson' });
+      await written(sink, 1);
+      expect(sink.status().counts.rejected).toBe(1);
+      expect(engine.records('orders.dead').length).toBe(1);
+      expect(linesOf('2026.ndjson')).toEqual(['2']);
+    });
+
+    it('is written by one sink only', async () => {
+      const connector = fileSink();
+      produce(0, '1');
+      const first = start({ path: 'a.ndjson' }, { name: 'one' }, connector);
+      await written(first, 1);
+      const second = start({ path: './a.ndjson' }, { name: 'two' }, connector);
+      await until(() => second.status().state === 'stopped');
+      expect(second.status().reason).toContain('is already written by the sink orders/one');
+      await first.stop();
+      await written(start({ path: 'a.ndjson' }, { name: 'three' }, connector), 1);
+    });
+
+    it('may lead to more files than are kept open', async () => {
+      const hour = 3600e3;
+      const records = Array.from({ length: 200 }, (_, i) => record(String(i), { timestamp: (i % 100) * hour }));
+      for (const one of records) produce(0, one);
+      await written(start({ path: '{MM}-{dd}T{HH}.ndjson' }, linger(1, 7)), 200);
+      expect(fs.readdirSync(directory).length).toBe(100);
+      expect(linesOf('01-01T00.ndjson')).toEqual(['0', '100']);
+    });
+  });
+
+  it('never mixes the lines of partitions that share a file, and keeps the order of each', async () => {
+    const count = 600;
+    for (let i = 0; i < count; i += 3) {
+      for (const partition of [0, 1]) {
+        const some = [i, i + 1, i + 2].map(n => `{"p":${partition},"n":${n},"x":"${'x'.repeat(n % 50)}"}`);
+        produce(partition, ...some);
+      }
+    }
+    await written(start({ path: 'all.ndjson' }, linger(0, 7)), 2 * count);
+    const rows = linesOf('all.ndjson').map(line => JSON.parse(line) as { p: number; n: number });
+    for (const partition of [0, 1]) {
+      expect(rows.filter(({ p }) => p === partition).map(({ n }) => n)).toEqual(
+        Array.from({ length: count }, (_, i) => i),
+      );
+    }
+  });
+
+  describe('the disk', () => {
+    it('has synced a line before its position moves', async () => {
+      let release = (): void => {};
+      disk.before = call => (call === 'datasync' ? new Promise(resolve => (release = resolve)) : undefined);
+      produce(0, '1');
+      const sink = start({ path: 'a.ndjson' });
+      await until(() => disk.calls.at(-1)?.startsWith('datasync') ?? false);
+      await settle();
+      expect(sink.status().counts.written).toBe(0);
+      expect(position(0)).toBeUndefined();
+      release();
+      await written(sink, 1);
+    });
+
+    it('has synced every new folder and the name of the file before the first line is acknowledged', async () => {
+      produce(0, '1');
+      await written(start({ path: 'a/b/c.ndjson' }), 1);
+      const synced = disk.calls.filter(call => call.startsWith('syncDirectory')).map(call => call.split(' ')[1]);
+      expect(synced).toEqual([directory, at('a'), at('a/b')]);
+    });
+
+    it.each([
+      ['ENOSPC', 'the disk is full'],
+      ['EACCES', 'this process may not write there'],
+      ['EIO', 'the file cannot be written'],
+    ])('that fails with %s is waited for, and no line is lost or torn', async (code, reason) => {
+      produce(0, '{"n":1}');
+      const sink = start({ path: 'a.ndjson' });
+      await written(sink, 1);
+      let isBroken = true;
+      disk.shortWrite = 3;
+      disk.before = call => {
+        if (isBroken && call !== 'writeSync') throw systemError(code);
+      };
+      produce(0, '{"n":2}', '{"n":3}');
+      await until(() => sink.status().reason?.includes(reason) ?? false);
+      expect(sink.status().state).toBe('degraded');
+      expect(fs.readFileSync(at('a.ndjson'), 'utf8')).toContain('{"n":1}\n');
+      isBroken = false;
+      await written(sink, 3);
+      expect(linesOf('a.ndjson')).toEqual(['{"n":1}', '{"n":2}', '{"n":3}']);
+    });
+
+    it('that failed a sync is given the bytes anew, since it has forgotten them', async () => {
+      let fails = 1;
+      disk.before = call => {
+        if (call === 'datasync' && fails-- > 0) throw systemError('EIO');
+      };
+      produce(0, '1');
+      await written(start({ path: 'a.ndjson' }), 1);
+      expect(disk.calls.map(call => call.split(' ')[0]).filter(call => call !== 'syncDirectory')).toEqual([
+        'open',
+        'writeSync',
+        'datasync',
+        'open',
+        'truncate',
+        'datasync',
+        'writeSync',
+        'datasync',
+      ]);
+      expect(linesOf('a.ndjson')).toEqual(['1']);
+    });
+  });
+
+  it.each([
+    ['{"n":1}\n{"n":2', ['{"n":1}', '3']],
+    ['{"n":1', ['3']],
+    [`{"n":1}\n${'x'.repeat(200_000)}`, ['{"n":1}', '3']],
+    ['{"n":1}\n', ['{"n":1}', '3']],
+    ['', ['3']],
+  ])('cuts off the torn line that a crash left', async (left, expected) => {
+    fs.writeFileSync(at('a.ndjson'), left);
+    produce(0, '3');
+    await written(start({ path: 'a.ndjson' }), 1);
+    expect(linesOf('a.ndjson')).toEqual(expected);
+  });
+
+  describe('rotation', () => {
+    it('by size numbers the full files on from those that are there', async () => {
+      fs.writeFileSync(at('a.000041.ndjson'), 'old\n');
+      fs.writeFileSync(at('a.backup.ndjson'), 'other\n');
+      for (let i = 0; i < 6; i++) produce(0, `"${i}"`);
+      await written(start({ path: 'a.ndjson', rotate: { bytes: '8B' } }, linger(0, 1)), 6);
+      expect(fs.readdirSync(directory).toSorted()).toEqual([
+        'a.000041.ndjson',
+        'a.000042.ndjson',
+        'a.000043.ndjson',
+        'a.backup.ndjson',
+        'a.ndjson',
+      ]);
+      expect(['a.000042.ndjson', 'a.000043.ndjson', 'a.ndjson'].flatMap(linesOf)).toEqual(
+        Array.from({ length: 6 }, (_, i) => `"${i}"`),
+      );
+    });
+
+    it('by age happens without a further line', async () => {
+      const clock = new ManualClock();
+      const sink = runSink({
+        engine,
+        connector: fileSink(),
+        config: { path: 'a.ndjson', rotate: { age: '1h' } },
+        directory,
+        clock,
+      });
+      produce(0, '1');
+      await clock.advance(5);
+      await written(sink, 1);
+      await clock.advance(3600e3 - 1);
+      expect(fs.readdirSync(directory)).toEqual(['a.ndjson']);
+      await clock.advance(2);
+      await until(() => fs.existsSync(at('a.000001.ndjson')));
+      produce(0, '2');
+      await clock.advance(5);
+      await written(sink, 2);
+      await sink.stop();
+      expect(linesOf('a.000001.ndjson')).toEqual(['1']);
+      expect(linesOf('a.ndjson')).toEqual(['2']);
+    });
+
+    it('that fails is tried again and loses nothing', async () => {
+      let fails = 2;
+      disk.before = call => {
+        if (call === 'rename' && fails-- > 0) throw systemError('EIO');
+      };
+      for (let i = 0; i < 3; i++) produce(0, String(i));
+      await written(start({ path: 'a.ndjson', rotate: { bytes: '2B' } }, linger(0, 1)), 3);
+      expect(['a.000001.ndjson', 'a.000002.ndjson', 'a.ndjson'].flatMap(linesOf)).toEqual(['0', '1', '2']);
+    });
   });
 });
