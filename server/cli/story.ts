@@ -1,4 +1,6 @@
+import type { TapEvent } from '../../etl/runner/tap.ts';
 import type { PipelineStatus } from '../pipeline-status.ts';
+import { changesOf } from './changes.ts';
 import { recordLine } from './tap.ts';
 
 /*
@@ -6,7 +8,8 @@ import { recordLine } from './tap.ts';
  * reason, counts that add up, and the next command to try.
  */
 
-const WIDTH = 160;
+const WIDTH = 110;
+const VALUE_WIDTH = 40;
 
 /** The pipeline's path in one line: source -> steps -> sinks. */
 export function pathLine(status: PipelineStatus): string {
@@ -21,16 +24,13 @@ export function pathLine(status: PipelineStatus): string {
 export function story(status: PipelineStatus): string {
   const lines: string[] = [];
   for (const sample of status.samples) {
-    lines.push(`  ${sample.step}, record ${sample.topic}/${sample.partition}@${sample.offset}`);
-    const after = sample.after[0];
-    lines.push(`    before  ${cut(recordLine(sample.before))}`);
-    const route = after && after.output !== 'default' ? ` -> output ${after.output}` : '';
-    lines.push(`    after   ${after ? cut(recordLine(after)) : '(dropped)'}${route}`);
+    lines.push(`  ${sample.step}  (record ${sample.topic}/${sample.partition}@${sample.offset})`);
+    lines.push(...effectLines(sample));
   }
   const { last, records } = status.deadLetters;
   if (last) {
     lines.push(`  one of ${count(records)} dead letters, record ${last.topic}/${last.partition}@${last.offset}`);
-    lines.push(`    ${last.code} in step ${last.step}: ${last.reason}`);
+    lines.push(`    ${last.code} in step ${last.step}: ${last.reason}`, `    ${cut(recordLine(last.record))}`);
   }
   lines.push(`  ${countsLine(status)}`);
   for (const sink of status.sinks) {
@@ -41,6 +41,19 @@ export function story(status: PipelineStatus): string {
   return `${lines.join('\n')}\n`;
 }
 
+/** What the step did to the record: its changes, its route, or that it dropped it. */
+function effectLines({ before, after: [after] }: TapEvent): string[] {
+  if (!after) return ['    dropped'];
+  const changes = changesOf(before, after);
+  const width = Math.max(...changes.map(change => change.what.length));
+  const lines = changes.map(
+    ({ what, before: was, after: is }) => `    ${what.padEnd(width)}  ${short(was)} -> ${short(is)}`,
+  );
+  if (changes.length === 0) lines.push('    unchanged');
+  if (after.output !== 'default') lines.push(`    routed to output ${after.output}`);
+  return lines;
+}
+
 /** `10,000 in = 9,997 emitted + 0 dropped + 0 passed + 3 dead`, over all steps: a record ends in exactly one of them. */
 function countsLine(status: PipelineStatus): string {
   const outputs = status.outputs.map(output => `${count(output.records)} to ${output.topic}`);
@@ -49,4 +62,5 @@ function countsLine(status: PipelineStatus): string {
 }
 
 const count = (value: number): string => value.toLocaleString('en-US');
-const cut = (text: string): string => (text.length > WIDTH ? `${text.slice(0, WIDTH - 1)}…` : text);
+const cut = (text: string, width = WIDTH): string => (text.length > width ? `${text.slice(0, width - 1)}…` : text);
+const short = (value: string | null): string => (value === null ? '(nothing)' : cut(value, VALUE_WIDTH));
