@@ -102,6 +102,7 @@ export async function compose(settings: Settings, version: string, logger: Logge
       clock,
       metrics,
       version,
+      maxBatchBytes: config.broker.max_message_bytes,
       pipelines: () => pipelines,
       waitingFor: () => (started ? [] : ['pipelines']),
       unhealthy: () => (store.failed ? `the log is read-only until a restart: ${store.failed.message}` : null),

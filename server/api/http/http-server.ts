@@ -17,6 +17,8 @@ export interface HttpServerOptions {
   clock: Clock;
   metrics: Metrics;
   version: string;
+  /** Largest batch that a POST of records may make. */
+  maxBatchBytes: number;
   pipelines(): PipelineView[];
   /** Names of what is not ready yet; empty: ready. */
   waitingFor(): string[];
@@ -56,7 +58,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     return { ready: waitingFor.length === 0, waiting_for: waitingFor };
   });
   metricsRoutes(app, options.metrics);
-  recordRoutes(app, options.engineHost, options.clock);
+  recordRoutes(app, options.engineHost, options.clock, options.maxBatchBytes);
   pipelineRoutes(app, options.pipelines);
   pageRoutes(app);
 

@@ -14,7 +14,7 @@ const MAX_LIMIT = 1000;
 type Placed = NewRecord & { partition: number | null };
 
 /** `POST` and `GET /api/v1/topics/NAME/records`. */
-export function recordRoutes(app: FastifyInstance, host: EngineHost, clock: Clock): void {
+export function recordRoutes(app: FastifyInstance, host: EngineHost, clock: Clock, maxBatchBytes: number): void {
   let turn = 0;
 
   app.post<{ Params: { name: string } }>('/api/v1/topics/:name/records', async request => {
@@ -25,7 +25,9 @@ export function recordRoutes(app: FastifyInstance, host: EngineHost, clock: Cloc
     const placed = new Array<{ partition: number; offset: number }>(records.length);
     await Promise.all(
       [...byPartition].map(async ([partition, members]) => {
-        const appended = host.appendBatch(topic.name, partition, encodeBatch(members.map(([, record]) => record)));
+        const batch = encodeBatch(members.map(([, record]) => record));
+        if (batch.length > maxBatchBytes) throw tooLarge(batch.length, maxBatchBytes);
+        const appended = host.appendBatch(topic.name, partition, batch);
         await appended.durable;
         members.forEach(([at], i) => {
           placed[at] = { partition, offset: appended.baseOffset + i };
@@ -101,6 +103,12 @@ function existing(host: EngineHost, topic: string, partition: number) {
 
 function unknownPartition(topic: string, partition: number): MillstreamError {
   return new MillstreamError('invalid', 'UNKNOWN_PARTITION', `topic \`${topic}\` has no partition ${partition}`);
+}
+
+function tooLarge(size: number, limit: number): MillstreamError {
+  return new MillstreamError('invalid', 'RECORD_TOO_LARGE', `a batch of ${size} bytes is larger than ${limit}`, {
+    help: 'Send fewer records at a time, or raise [broker] max_message_bytes.',
+  });
 }
 
 function offsetIn(query: Record<string, string>, earliest: number, latest: number): number {

@@ -1,0 +1,83 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
+import { silentLogger } from '../../core/base/logger.ts';
+import { main } from '../../server/cli/main.ts';
+import { compose, type Millstream } from '../../server/compose.ts';
+import { requireSettings } from '../../server/settings.ts';
+
+/** A project folder with the whole server in this process, on free ports. */
+export interface Project {
+  folder: string;
+  server: Millstream;
+  url: string;
+  write(path: string, text: string): void;
+  /** Stops the server cleanly and starts it again on the same folder. */
+  restart(): Promise<void>;
+  /** Runs a command as a user in the folder would. */
+  run(args: string[], input?: string): Promise<{ code: number; out: string; err: string }>;
+  close(): Promise<void>;
+}
+
+export async function startProject(files: Record<string, string> = {}): Promise<Project> {
+  const folder = mkdtempSync(join(tmpdir(), 'millstream-server-'));
+  const write = (path: string, text: string): void => {
+    mkdirSync(dirname(join(folder, path)), { recursive: true });
+    writeFileSync(join(folder, path), text);
+  };
+  write('millstream.toml', '[network]\nkafka_listen = "127.0.0.1:0"\nhttp_listen = "127.0.0.1:0"\n');
+  for (const [path, text] of Object.entries(files)) write(path, text);
+  const start = async (): Promise<Millstream> => {
+    const server = await compose(requireSettings(undefined, {}, folder), '0.0.0-test', silentLogger);
+    await server.pipelinesStarted;
+    return server;
+  };
+  const project: Project = {
+    folder,
+    server: await start(),
+    get url() {
+      return `http://127.0.0.1:${this.server.http.port}`;
+    },
+    write,
+    async restart() {
+      await this.server.stop();
+      this.server = await start();
+    },
+    run(args, input = '') {
+      return runCommand(args, { cwd: folder, input });
+    },
+    async close() {
+      await this.server.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  return project;
+}
+
+export async function runCommand(
+  args: string[],
+  options: { cwd: string; input?: string; env?: Record<string, string> },
+): Promise<{ code: number; out: string; err: string }> {
+  let out = '';
+  let err = '';
+  const code = await main(args, {
+    out: text => void (out += text),
+    err: text => void (err += text),
+    env: options.env ?? {},
+    cwd: options.cwd,
+    stdin: Readable.from([Buffer.from(options.input ?? '')]),
+    isTerminal: false,
+    signal: new AbortController().signal,
+  });
+  return { code, out, err };
+}
+
+/** Asks until the answer is right; the test's own time limit ends it. */
+export async function until<T>(ask: () => Promise<T> | T, right: (answer: T) => boolean): Promise<T> {
+  for (;;) {
+    const answer = await ask();
+    if (right(answer)) return answer;
+    await new Promise(resolve => setTimeout(resolve, 10));
+  }
+}
