@@ -41,7 +41,7 @@ function childrenOf(schemas: readonly Schema[], part: string | number): Schema[]
       const child = Object.hasOwn(def.shape, part) ? def.shape[part] : def.catchall;
       return child ? [child] : [];
     }
-    if (def.type === 'record') return [def.valueType];
+    if (def.type === 'record' && typeof part === 'string') return [def.valueType];
     if (def.type === 'array' && typeof part === 'number') return [def.element];
     return [];
   });

@@ -39,14 +39,16 @@ export function check<T>(schema: z.ZodType<T>, value: unknown, options: CheckOpt
 
   const { result, value: converted } = parseConverting(schema, value, base, options.touched);
   if (result.success) return { data: unknown.length === 0 ? result.data : null, diagnostics };
-  const slips = new Set(unknown.map(each => dotted([...each.path, nearest(each.key, each.known) ?? ''])));
+  const elsewhere = new Set(unknown.flatMap(namesMeant));
   for (const issue of result.error.issues.flatMap(flatten)) {
     if (issue.code === 'unrecognized_keys') continue;
     const path = [...base, ...(issue.path as Path)];
     if (isUnresolved(path, unresolved)) continue;
+    // A table with a misspelt key breaks the rules of the table: the one finding is enough.
+    if (issue.code === 'custom' && unknown.some(each => dotted(each.path) === dotted(path))) continue;
     const missing = issue.path.length > 0 && valueIn(converted, issue.path as Path) === undefined;
     if (missing) {
-      if (!slips.has(dotted(path))) {
+      if (!elsewhere.has(dotted(path))) {
         diagnostics.push(diagnosticAt(document, path, 'key', { message: `\`${dotted(path)}\` is missing` }));
       }
       continue;
@@ -56,6 +58,14 @@ export function check<T>(schema: z.ZodType<T>, value: unknown, options: CheckOpt
     diagnostics.push(diagnosticAt(document, path, where, { message: `\`${dotted(path)}\`: ${message}`, help }));
   }
   return { data: null, diagnostics };
+}
+
+/** Keys that are not missing but misspelt, or written below the wrong header. */
+function namesMeant({ path, key, known }: UnknownKey): string[] {
+  return [
+    dotted([...path, nearest(key, known) ?? '']),
+    ...path.map((_, length) => dotted([...path.slice(0, length), key])),
+  ];
 }
 
 function isUnresolved(path: Path, unresolved: ReadonlySet<string> | undefined): boolean {
