@@ -87,7 +87,9 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     config = finish(checked.data, options.cores);
     all.push(...conflictsIn(config, document).map(each => fromEnvironment(each, origins)));
   }
-  all.push(...statusOf(value, document).map(each => fromEnvironment(each, origins)));
+  const judged = new Set(all.map(each => each.path));
+  const idle = statusOf(value, document).filter(each => !judged.has(each.path));
+  all.push(...idle.map(each => fromEnvironment(each, origins)));
   const sorted = sortDiagnostics(all);
   return { config: hasErrors(sorted) ? null : config, diagnostics: sorted, origins, text };
 }
@@ -115,7 +117,8 @@ function conflictsIn(config: ServerConfig, document: TomlDocument): Diagnostic[]
   const { kafka_listen: kafka, http_listen: http, max_request_bytes: request } = config.network;
   if (kafka.port !== 0 && kafka.port === http.port && kafka.host === http.host) {
     const both = `\`network.kafka_listen\` and \`network.http_listen\` are both ${formatAddress(kafka)}`;
-    say(['network', 'http_listen'], both, 'give them different ports');
+    const key = document.has(['network', 'http_listen']) ? 'http_listen' : 'kafka_listen';
+    say(['network', key], both, 'give them different ports');
   }
   if (config.network.advertised?.port === 0) {
     say(['network', 'advertised'], '`network.advertised` has port 0', 'clients need a port that they can connect to');
@@ -139,7 +142,7 @@ function statusOf(value: unknown, document: TomlDocument): Diagnostic[] {
     const status = path.length > 1 ? [...NOT_YET, ...REPLACED].find(each => matches(each.key, path)) : undefined;
     if (status && (!isTable || status.key !== `${path[0]}.*`)) {
       const shown = JSON.stringify(typeof at === 'string' ? at.toLowerCase() : at);
-      if (status.harmless?.some(each => JSON.stringify(each) === shown)) return;
+      if (at === '' || status.harmless?.some(each => JSON.stringify(each) === shown)) return;
       const message = `\`${dotted(path)}\` ${status.message}`;
       found.push(diagnosticAt(document, path, 'key', { severity: status.severity, message }));
       return;
