@@ -20,8 +20,8 @@ const CORE: Record<string, readonly string[]> = {
 const ROOMS: Record<string, readonly string[]> = {
   'etl/': ['core/base', 'core/config', 'core/engine', 'etl/'],
   'connectors/': ['core/base', 'core/engine'],
-  // package.json: the version that is shown.
-  'server/': ['core/', 'etl/', 'connectors/', 'server/', 'package.json'],
+  // package.json: the version that is shown; modules: the folder of the package's own modules.
+  'server/': ['core/', 'etl/', 'connectors/', 'server/', 'package.json', 'modules'],
 };
 
 const NPM: Record<string, readonly string[]> = {
@@ -35,9 +35,18 @@ const NPM: Record<string, readonly string[]> = {
 const NODE: Record<string, readonly string[]> = {
   'core/base/random.ts': ['node:crypto'],
   'core/log/compression.ts': ['node:zlib'],
+  // The type of a byte stream; whose it is, is handed in.
+  'core/base/network.ts': ['node:stream'],
+  'core/client/connection.ts': ['node:stream'],
+  // Takes paths apart; touches no disk.
+  'core/log/local-log-store.ts': ['node:path'],
   // Workers are what the sandbox is made of; their default number comes from the cores.
   'etl/sandbox/': ['node:worker_threads', 'node:os'],
+  // Modules are read once, at start, before there is anything to lose; the digest is their version.
+  'etl/sandbox/module-store.ts': ['node:fs', 'node:path', 'node:crypto'],
   'connectors/file/': ['node:path', 'node:buffer', 'node:crypto'],
+  // Lets other work of the loop go first; waits for no time.
+  'connectors/runtime/lane-pass.ts': ['node:timers/promises'],
 };
 const NODE_FREE = [/^core\/base\/node-[a-z-]+\.ts$/, /^server\//];
 
