@@ -34,6 +34,8 @@ export class Millstream implements KillableTarget {
   startupMs = 0;
   /** What the process wrote to stdout and stderr since its last start. */
   output = '';
+  /** Lines of level error that it logged, over all starts. */
+  readonly errors: string[] = [];
   readonly #env: Record<string, string>;
   readonly #readyMs: number;
   #child: ChildProcess | undefined;
@@ -109,6 +111,7 @@ export class Millstream implements KillableTarget {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const keep = (chunk: Buffer): void => {
+      for (const line of chunk.toString().split('\n')) if (/^[\d:.]{12} error /.test(line)) this.errors.push(line);
       this.output = (this.output + chunk.toString()).slice(-100_000);
     };
     child.stdout.on('data', keep);
