@@ -52,6 +52,8 @@ export class LocalPartitionLog implements PartitionLog, Kept {
   /** Segments with bytes that no completed sync covers. */
   private dirty = new Set<Segment>();
   private directoryDirty = false;
+  /** The start offset that a crash cannot take back. */
+  private savedStart: number;
   /** Files look different from what a clean stop leaves. */
   private touched: boolean;
   private readonly upkeep: Upkeep;
@@ -69,6 +71,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     this.segments = new SegmentList(recovered.segments);
     this.active = recovered.active;
     this.startOffset = recovered.startOffset;
+    this.savedStart = recovered.startOffset;
     this.endOffset = this.active.endOffset;
     this.highWatermark = this.endOffset;
     this.upkeep = new Upkeep(context, {
@@ -174,10 +177,9 @@ export class LocalPartitionLog implements PartitionLog, Kept {
   async deleteBefore(offset: number): Promise<void> {
     this.mustBeWritable();
     if (offset > this.highWatermark || offset < 0) throw outOfRange(offset, this.startOffset, this.highWatermark);
-    if (offset <= this.startOffset) return;
-    this.startOffset = offset;
-    await this.saveStart();
-    await this.removeBelowStart(true);
+    if (offset <= this.savedStart) return;
+    this.startOffset = Math.max(this.startOffset, offset);
+    await this.upkeep.inTurn(() => this.applyStart());
   }
 
   async enforceRetention(nowMs: number, floor: number): Promise<void> {
@@ -186,16 +188,10 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     const limit = Math.min(floor, this.highWatermark);
     const keep = await firstToKeep(this.segments.all, this.config, nowMs, limit);
     if (keep > this.startOffset) this.startOffset = keep;
-    if ((this.segments.all[0] as Segment).endOffset > this.startOffset) return;
-    let isSaved = true;
-    try {
-      await this.saveStart();
-    } catch (error) {
-      if (!isNoSpace(error)) throw error;
-      // The disk is full: this is what makes room again.
-      isSaved = false;
+    const [first] = this.segments.all;
+    if (first && first !== this.active && first.endOffset <= this.startOffset) {
+      await this.upkeep.inTurn(() => this.applyStart());
     }
-    await this.removeBelowStart(isSaved);
   }
 
   /** Called by the domain, never twice at a time. */
@@ -313,7 +309,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     try {
       fresh = newSegment(this.context, this.directory, this.endOffset);
     } catch (error) {
-      throw isNoSpace(error) ? diskFull(error) : storageError(error);
+      throw asUnavailable(error);
     }
     this.upkeep.roll(this.active);
     this.segments.push(fresh);
@@ -322,23 +318,29 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     this.directoryDirty = true;
   }
 
-  private async saveStart(): Promise<void> {
-    this.context.startOffsets.set(this.name, this.startOffset);
-    await this.context.startOffsets.save();
-  }
-
-  /** Oldest first. When the start is not stored, each removal is made durable before the next: after a crash a
-   * missing segment in the middle would look like damage. */
-  private removeBelowStart(isSaved: boolean): Promise<void> {
-    return this.upkeep.inTurn(async () => {
-      for (;;) {
-        const segment = this.segments.shiftBelow(this.startOffset);
-        if (!segment) return;
-        this.dirty.delete(segment);
-        await segment.remove();
-        if (!isSaved) await this.context.sync.syncDirectory(this.directory);
-      }
-    });
+  /** Stores the start and removes what lies below. In the upkeep's turn: the observer's state at the end of a segment
+   * is stored before the segment may go. */
+  private async applyStart(): Promise<void> {
+    const { startOffsets, sync } = this.context;
+    const start = this.startOffset;
+    let isSaved = true;
+    try {
+      startOffsets.set(this.name, start);
+      await startOffsets.save();
+      this.savedStart = Math.max(this.savedStart, start);
+    } catch (error) {
+      // The disk is full: removing is what makes room again.
+      if (!isNoSpace(error) || (this.segments.all[0] ?? this.active).endOffset > start) throw asUnavailable(error);
+      isSaved = false;
+    }
+    for (;;) {
+      const segment = this.segments.shiftBelow(start);
+      if (!segment) return;
+      this.dirty.delete(segment);
+      await segment.remove();
+      // Oldest first, for good: a segment missing in the middle would look like damage after a crash.
+      if (!isSaved) await sync.syncDirectory(this.directory);
+    }
   }
 
   private mustBeOpen(): void {
@@ -359,4 +361,9 @@ function sumOf(headers: readonly BatchHeader[]): { size: number; records: number
     records += header.lastOffsetDelta + 1;
   }
   return { size, records };
+}
+
+function asUnavailable(error: unknown): Error {
+  if (error instanceof MillstreamError) return error;
+  return isNoSpace(error) ? diskFull(error) : storageError(error);
 }

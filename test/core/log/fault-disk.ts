@@ -1,0 +1,326 @@
+import { dirname } from 'node:path';
+import type { Disk, DiskFile } from '../../../core/base/disk.ts';
+import type { Random } from '../../../core/base/random.ts';
+
+/*
+ * A disk in memory that forgets. What programs see is `content` and `names`; what a power cut leaves is `durable`
+ * plus, of each change that no completed sync covers, all, nothing or (writes) some 512-byte sectors.
+ */
+const SECTOR_BYTES = 512;
+
+type Change = { kind: 'write'; position: number; bytes: Buffer } | { kind: 'truncate'; length: number };
+
+/** Bytes that grow; a gap is zeros. */
+class Content {
+  length = 0;
+  private bytes = Buffer.alloc(1024);
+
+  apply(change: Change): void {
+    if (change.kind === 'truncate') {
+      this.reserve(change.length);
+      if (change.length < this.length) this.bytes.fill(0, change.length, this.length);
+      this.length = change.length;
+    } else {
+      this.reserve(change.position + change.bytes.length);
+      change.bytes.copy(this.bytes, change.position);
+      this.length = Math.max(this.length, change.position + change.bytes.length);
+    }
+  }
+
+  slice(from: number, to: number): Buffer {
+    return this.bytes.subarray(Math.min(from, this.length), Math.min(to, this.length));
+  }
+
+  copy(): Content {
+    const copy = new Content();
+    copy.length = this.length;
+    copy.bytes = Buffer.from(this.bytes);
+    return copy;
+  }
+
+  private reserve(length: number): void {
+    if (length <= this.bytes.length) return;
+    const grown = Buffer.alloc(Math.max(length, this.bytes.length * 2));
+    this.bytes.copy(grown);
+    this.bytes = grown;
+  }
+}
+
+interface Inode {
+  content: Content;
+  durable: Content;
+  /** Not covered by a completed sync, oldest first. */
+  pending: Change[];
+}
+
+type NameChange =
+  | { kind: 'link'; path: string; node: Inode | 'directory' }
+  | { kind: 'unlink'; path: string }
+  | { kind: 'rename'; from: string; to: string; node: Inode | 'directory' };
+
+type Names = Map<string, Inode | 'directory'>;
+
+export interface Faults {
+  /** Bytes that all files together may have. */
+  capacity: number;
+  /** Chance that a write stops short. */
+  shortWrites: number;
+  /** How many datasyncs succeed before one fails. */
+  datasyncsUntilFailure: number;
+}
+
+export class FaultDisk implements Disk {
+  faults: Faults = { capacity: Infinity, shortWrites: 0, datasyncsUntilFailure: Infinity };
+  private readonly random: Random;
+  private readonly names: Names;
+  private readonly durableNames: Names;
+  private pendingNames: NameChange[] = [];
+  private dead = false;
+
+  constructor(random: Random, names: Names = new Map(), durableNames: Names = new Map()) {
+    this.random = random;
+    this.names = names;
+    this.durableNames = durableNames;
+  }
+
+  /** The power goes: this disk answers nobody any more; the one returned holds what survived. */
+  cut(): FaultDisk {
+    this.dead = true;
+    for (const change of this.pendingNames) if (this.random.float() < 0.5) applyName(this.durableNames, change);
+    const survivors: Names = new Map();
+    const made = new Map<Inode, Inode>();
+    for (const [path, node] of this.durableNames) {
+      if (!this.isReachable(path)) continue;
+      if (node === 'directory') survivors.set(path, node);
+      else {
+        let copy = made.get(node);
+        if (!copy) made.set(node, (copy = this.surviving(node)));
+        survivors.set(path, copy);
+      }
+    }
+    return new FaultDisk(this.random, survivors, new Map(survivors));
+  }
+
+  /** Only the process goes (kill -9): everything written is there, and as far from durable as it was. */
+  kill(): FaultDisk {
+    this.dead = true;
+    const copies = new Map<Inode, Inode>();
+    const copy = (names: Names): Names =>
+      new Map(
+        [...names].map(([path, node]): [string, Inode | 'directory'] => {
+          if (node === 'directory') return [path, node];
+          let twin = copies.get(node);
+          if (!twin) copies.set(node, (twin = copyOf(node)));
+          return [path, twin];
+        }),
+      );
+    const next = new FaultDisk(this.random, copy(this.names), copy(this.durableNames));
+    next.pendingNames = this.pendingNames.map(change =>
+      'node' in change && change.node !== 'directory'
+        ? { ...change, node: copies.get(change.node) ?? change.node }
+        : change,
+    );
+    return next;
+  }
+
+  async open(path: string, mode: 'read' | 'readwrite' | 'create'): Promise<DiskFile> {
+    await this.pass();
+    return this.openSync(path, mode);
+  }
+
+  openSync(path: string, mode: 'read' | 'readwrite' | 'create'): DiskFile {
+    let node = this.names.get(path);
+    if (node === 'directory') throw failure('EISDIR', path);
+    if (!node) {
+      if (mode !== 'create' || this.names.get(dirname(path)) !== 'directory') throw failure('ENOENT', path);
+      node = { content: new Content(), durable: new Content(), pending: [] };
+      this.change({ kind: 'link', path, node });
+    }
+    return this.fileOf(path, node);
+  }
+
+  async makeDirectory(path: string): Promise<void> {
+    await this.pass();
+    if (this.names.has(path)) return;
+    if (path !== '/') await this.makeDirectory(dirname(path));
+    this.change({ kind: 'link', path, node: 'directory' });
+  }
+
+  async list(path: string): Promise<string[]> {
+    await this.pass();
+    const prefix = `${path}/`;
+    return [...this.names.keys()]
+      .filter(name => name.startsWith(prefix) && !name.slice(prefix.length).includes('/'))
+      .map(name => name.slice(prefix.length));
+  }
+
+  async exists(path: string): Promise<boolean> {
+    await this.pass();
+    return this.names.has(path);
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.pass();
+    const node = this.names.get(from);
+    if (!node) throw failure('ENOENT', from);
+    this.change({ kind: 'rename', from, to, node });
+  }
+
+  async remove(path: string): Promise<void> {
+    await this.pass();
+    if (this.names.has(path)) this.change({ kind: 'unlink', path });
+  }
+
+  async removeDirectory(path: string): Promise<void> {
+    await this.pass();
+    for (const name of [...this.names.keys()].toSorted().toReversed()) {
+      if (name === path || name.startsWith(`${path}/`)) this.change({ kind: 'unlink', path: name });
+    }
+  }
+
+  async syncDirectory(path: string): Promise<void> {
+    const covered = this.pendingNames.filter(change => namesOf(change).some(name => dirname(name) === path));
+    await this.pass();
+    for (const change of covered) applyName(this.durableNames, change);
+    this.pendingNames = this.pendingNames.filter(change => !covered.includes(change));
+  }
+
+  async space(): Promise<{ free: number; total: number }> {
+    await this.pass();
+    return { free: this.faults.capacity - this.usedBytes(), total: this.faults.capacity };
+  }
+
+  private fileOf(path: string, node: Inode): DiskFile {
+    const write = (buffers: readonly Uint8Array[], position: number): number => {
+      let bytes = Buffer.concat(buffers);
+      if (this.random.float() < this.faults.shortWrites && bytes.length > 1) {
+        bytes = bytes.subarray(0, 1 + Math.floor(this.random.float() * (bytes.length - 1)));
+      }
+      if (this.faults.capacity < Infinity) {
+        const grown = Math.max(0, position + bytes.length - node.content.length);
+        const room = Math.max(0, this.faults.capacity - this.usedBytes());
+        if (grown > room) bytes = bytes.subarray(0, Math.max(0, bytes.length - (grown - room)));
+      }
+      if (bytes.length === 0) throw failure('ENOSPC', path);
+      const change: Change = { kind: 'write', position, bytes: Buffer.from(bytes) };
+      node.content.apply(change);
+      node.pending.push(change);
+      return bytes.length;
+    };
+    const truncate = (length: number): void => {
+      node.content.apply({ kind: 'truncate', length });
+      node.pending.push({ kind: 'truncate', length });
+    };
+    const read = (target: Uint8Array, position: number): number => {
+      const part = node.content.slice(position, position + target.length);
+      target.set(part);
+      return part.length;
+    };
+    return {
+      path,
+      size: async () => {
+        await this.pass();
+        return node.content.length;
+      },
+      writeSync: write,
+      write: async (buffers, position) => {
+        await this.pass();
+        return write(buffers, position);
+      },
+      read: async (target, position) => {
+        await this.pass();
+        return read(target, position);
+      },
+      readSync: read,
+      truncate: async length => {
+        await this.pass();
+        truncate(length);
+      },
+      truncateSync: truncate,
+      datasync: async () => {
+        const covered = node.pending.slice();
+        await this.pass(this.random.float() < 0.1 ? 30 : 3);
+        node.pending = node.pending.filter(change => !covered.includes(change));
+        // As Linux does: after the error the pages count as clean, and what they held is on no disk.
+        if (this.faults.datasyncsUntilFailure-- <= 0) throw failure('EIO', path);
+        for (const change of covered) node.durable.apply(change);
+      },
+      close: () => this.pass(),
+    };
+  }
+
+  private change(change: NameChange): void {
+    applyName(this.names, change);
+    this.pendingNames.push(change);
+  }
+
+  /** Some turns of the event loop; for ever once the disk is dead. */
+  private async pass(most = 3): Promise<void> {
+    for (let turns = Math.floor(this.random.float() * most); turns >= 0; turns--) {
+      await new Promise(resolve => setImmediate(resolve));
+    }
+    if (this.dead) await new Promise(() => {});
+  }
+
+  private usedBytes(): number {
+    let sum = 0;
+    for (const node of this.names.values()) if (node !== 'directory') sum += node.content.length;
+    return sum;
+  }
+
+  private isReachable(path: string): boolean {
+    for (let at = dirname(path); at !== '/'; at = dirname(at))
+      if (this.durableNames.get(at) !== 'directory') return false;
+    return true;
+  }
+
+  private surviving(node: Inode): Inode {
+    const content = node.durable.copy();
+    for (const change of node.pending) {
+      const luck = this.random.float();
+      if (luck < 0.35) continue;
+      if (luck < 0.7 || change.kind === 'truncate') content.apply(change);
+      else for (const sector of this.sectorsOf(change)) content.apply(sector);
+    }
+    return { content, durable: content.copy(), pending: [] };
+  }
+
+  /** Some of the write's sectors. */
+  private sectorsOf(change: { position: number; bytes: Buffer }): Change[] {
+    const sectors: Change[] = [];
+    const end = change.position + change.bytes.length;
+    for (let at = change.position; at < end; ) {
+      const next = Math.min(end, (Math.floor(at / SECTOR_BYTES) + 1) * SECTOR_BYTES);
+      const bytes = change.bytes.subarray(at - change.position, next - change.position);
+      if (this.random.float() < 0.5) sectors.push({ kind: 'write', position: at, bytes });
+      at = next;
+    }
+    return sectors;
+  }
+}
+
+function copyOf(node: Inode): Inode {
+  return { content: node.content.copy(), durable: node.durable.copy(), pending: [...node.pending] };
+}
+
+function namesOf(change: NameChange): string[] {
+  return change.kind === 'rename' ? [change.from, change.to] : [change.path];
+}
+
+function applyName(names: Names, change: NameChange): void {
+  if (change.kind === 'link') names.set(change.path, change.node);
+  else if (change.kind === 'unlink') names.delete(change.path);
+  else {
+    names.delete(change.from);
+    names.set(change.to, change.node);
+    for (const [path, node] of names) {
+      if (!path.startsWith(`${change.from}/`)) continue;
+      names.delete(path);
+      names.set(change.to + path.slice(change.from.length), node);
+    }
+  }
+}
+
+function failure(code: string, path: string): Error {
+  return Object.assign(new Error(`${code}: ${path}`), { code });
+}
