@@ -1,5 +1,5 @@
 import type { ModuleShape } from '../sandbox/module-shape.ts';
-import { refused } from '../sandbox/refusal.ts';
+import { refused } from '../sandbox/errors.ts';
 import type { Abi } from '../sandbox/sandbox.ts';
 import { CORE_EXPORTS, CORE_IMPORTS } from './core.ts';
 

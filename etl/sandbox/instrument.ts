@@ -1,5 +1,5 @@
 import { MAX_TABLE_ELEMENTS, type ModuleShape, readShape } from './module-shape.ts';
-import { refused } from './refusal.ts';
+import { refused } from './errors.ts';
 import { leb } from './wasm-reader.ts';
 
 export const PAGE_BYTES = 65_536;

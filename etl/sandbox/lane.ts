@@ -1,4 +1,4 @@
-import { MillstreamError } from '../../core/base/errors.ts';
+import { closed } from './errors.ts';
 import type { Blame, ChainMessage, OpenMessage, StepMemory } from './messages.ts';
 import type { ChainSpec, Lane, LaneTask, TaskResult } from './sandbox.ts';
 import type { Slot } from './slot.ts';
@@ -34,7 +34,8 @@ export class SlotLane implements Lane {
   private readonly slot: Slot;
   private readonly now: () => number;
   private readonly whenClosed: () => void;
-  private broken: unknown = null;
+  /** Why nothing runs here any more. */
+  broken: Error | null = null;
   private closing: Promise<void> | null = null;
   private whenEmpty: (() => void) | null = null;
 
@@ -55,7 +56,7 @@ export class SlotLane implements Lane {
 
   run(task: LaneTask): Promise<TaskResult> {
     return new Promise((resolve, reject) => {
-      if (this.broken !== null) return reject(this.broken);
+      if (this.broken) return reject(this.broken);
       if (this.closing) return reject(closed());
       const blame = { suspect: null, single: [], condemned: [] };
       this.queue.push({ lane: this, task, at: this.now(), blame, kept: null, length: 0, attempts: 0, resolve, reject });
@@ -82,7 +83,7 @@ export class SlotLane implements Lane {
   }
 
   /** Nothing runs any more: all that waits is rejected. */
-  fail(error: unknown): void {
+  fail(error: Error): void {
     this.broken ??= error;
     for (const queued of this.queue.splice(0)) queued.reject(error);
     this.settled();
@@ -92,8 +93,4 @@ export class SlotLane implements Lane {
   settled(): void {
     if (this.queue.length === 0 && this.inFlight === 0) this.whenEmpty?.();
   }
-}
-
-export function closed(): MillstreamError {
-  return new MillstreamError('closed', 'SANDBOX_CLOSED', 'the sandbox was closed');
 }

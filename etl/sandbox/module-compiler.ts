@@ -1,22 +1,29 @@
-import type { Clock } from '../../core/base/clock.ts';
+import type { Clock, Timer } from '../../core/base/clock.ts';
 import { MillstreamError } from '../../core/base/errors.ts';
+import { closed } from './errors.ts';
 import { inspect } from './inspect.ts';
 import { instrument } from './instrument.ts';
 import type { ChainMessage, Reply, WorkerMessage } from './messages.ts';
-import { refused } from './refusal.ts';
+import { refused } from './errors.ts';
 import type { ChainSpec, ChainStep } from './sandbox.ts';
 import { Thread } from './thread.ts';
 import { Watchdog } from './watchdog.ts';
 
+/** The worker serves several modules when they come together. */
+const KEEP_IDLE_MS = 1000;
+
 /**
- * Compiles modules in a worker that is thrown away afterwards: whatever a hostile module does to its compiler or in its
- * start function, no lane notices. Compiled modules are kept as long as a lane holds them.
+ * Compiles and tries modules in a worker that is thrown away afterwards: whatever a hostile module does to its compiler
+ * or in its start function, no lane notices. Compiled modules are kept as long as a lane holds them.
  */
 export class ModuleCompiler {
   private readonly clock: Clock;
   private readonly compiled = new Map<string, Promise<WebAssembly.Module>>();
   private readonly holders = new Map<string, number>();
-  private readonly threads = new Set<Thread>();
+  private thread: Thread | null = null;
+  private idle: Timer | null = null;
+  private turn: Promise<void> = Promise.resolve();
+  private closed = false;
 
   constructor(clock: Clock) {
     this.clock = clock;
@@ -61,7 +68,9 @@ export class ModuleCompiler {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.threads].map(thread => thread.destroy()));
+    this.closed = true;
+    this.idle?.cancel();
+    await this.thread?.destroy();
   }
 
   private compile(step: ChainStep): Promise<WebAssembly.Module> {
@@ -87,9 +96,20 @@ export class ModuleCompiler {
     return reply.module;
   }
 
-  private async inThrowAway(message: WorkerMessage, limitMs: number, what: string): Promise<Reply> {
-    const thread = new Thread();
-    this.threads.add(thread);
+  /** One after the other, in a worker that runs nothing else. */
+  private inThrowAway(message: WorkerMessage, limitMs: number, what: string): Promise<Reply> {
+    const mine = this.turn.then(() => this.run(message, limitMs, what));
+    this.turn = mine.then(
+      () => {},
+      () => {},
+    );
+    return mine;
+  }
+
+  private async run(message: WorkerMessage, limitMs: number, what: string): Promise<Reply> {
+    if (this.closed) throw closed();
+    this.idle?.cancel();
+    const thread = (this.thread ??= new Thread());
     let timedOut = false;
     const watchdog = new Watchdog({
       clock: this.clock,
@@ -97,26 +117,33 @@ export class ModuleCompiler {
       limitMs: () => limitMs,
       stoodStill: () => {
         timedOut = true;
-        void thread.destroy();
+        thread.destroy().catch(() => {});
       },
     });
     try {
       watchdog.start();
       const reply = await thread.run(message);
+      this.idle = this.clock.setTimer(KEEP_IDLE_MS, () => this.throwAway());
       if (reply.ok !== null) return reply;
       const { kind, code, message: text, help } = reply.error;
       if (message.kind === 'compile') throw refused(`it does not compile: ${text}`);
       throw new MillstreamError(kind, code, text, help ? { help } : {});
     } catch (error) {
-      if (!timedOut) throw error;
-      throw new MillstreamError('invalid', 'MODULE_INIT_FAILED', `${what} was not ready after ${limitMs} ms`, {
-        cause: error,
-      });
+      if (error instanceof MillstreamError) throw error;
+      this.throwAway();
+      if (this.closed) throw closed();
+      if (!timedOut)
+        throw new MillstreamError('invalid', 'MODULE_INIT_FAILED', `${what} ended its worker`, { cause: error });
+      const sentence = `${what} was not ready after ${limitMs} ms of CPU time`;
+      throw new MillstreamError('invalid', 'MODULE_INIT_FAILED', sentence, { cause: error });
     } finally {
       watchdog.stop();
-      this.threads.delete(thread);
-      await thread.destroy();
     }
+  }
+
+  private throwAway(): void {
+    this.thread?.destroy().catch(() => {});
+    this.thread = null;
   }
 }
 

@@ -1,4 +1,4 @@
-import { refused } from './refusal.ts';
+import { refused } from './errors.ts';
 import { WasmDamage, WasmReader } from './wasm-reader.ts';
 
 /*

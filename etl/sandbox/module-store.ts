@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { MillstreamError } from '../../core/base/errors.ts';
 import { inspect } from './inspect.ts';
 import { MAX_MODULE_BYTES } from './module-shape.ts';
-import { refused } from './refusal.ts';
+import { refused } from './errors.ts';
 import type { StoredModule } from './sandbox.ts';
 
 export interface ModuleStoreOptions {

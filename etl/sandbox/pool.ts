@@ -2,7 +2,8 @@ import { availableParallelism } from 'node:os';
 import type { Clock } from '../../core/base/clock.ts';
 import type { Logger } from '../../core/base/logger.ts';
 import type { Metrics } from '../../core/base/metrics.ts';
-import { closed, SlotLane } from './lane.ts';
+import { closed } from './errors.ts';
+import { SlotLane } from './lane.ts';
 import { ModuleCompiler } from './module-compiler.ts';
 import type { ChainSpec, Lane, Sandbox } from './sandbox.ts';
 import { Slot, type SlotHost } from './slot.ts';
@@ -63,7 +64,7 @@ class SlotSandbox implements Sandbox, SlotHost {
     this.compiler.hold(spec);
     this.compiler.chain(spec).then(
       chain => lane.ready(chain),
-      error => lane.fail(error),
+      (error: Error) => lane.fail(error),
     );
     return lane;
   }

@@ -5,6 +5,7 @@ import type { Logger } from '../../core/base/logger.ts';
 import type { Counter } from '../../core/base/metrics.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { PHASE } from './cell.ts';
+import { initFailed } from './errors.ts';
 import type { QueuedTask, SlotLane } from './lane.ts';
 import type { Reply, RunMessage } from './messages.ts';
 import type { Thread } from './thread.ts';
@@ -75,7 +76,7 @@ export class Slot {
     else this.watchdog.stop();
   }
 
-  async close(error: unknown): Promise<void> {
+  async close(error: Error): Promise<void> {
     this.closed = true;
     this.watchdog.stop();
     for (const { queued } of this.inFlight.splice(0)) {
@@ -143,7 +144,8 @@ export class Slot {
     const { lane } = queued;
     lane.inFlight--;
     if (queued.kept) this.buffers.giveBack(queued.kept);
-    if (reply.ok === 'run') {
+    if (lane.broken) queued.reject(lane.broken);
+    else if (reply.ok === 'run') {
       lane.memory = reply.reply.memory;
       this.log(lane, reply.reply);
       queued.resolve({ ...reply.reply.result, recycled: reply.recycled });
@@ -183,7 +185,9 @@ export class Slot {
   }
 
   private stoodStill(activity: Activity, limitMs: number): void {
-    const reason = `one record took more than ${limitMs} ms of CPU time, and again when it ran alone`;
+    const tried = activity.phase === PHASE.init ? 'it' : 'one record';
+    const again = activity.phase === PHASE.alone ? ', and again when it ran alone' : '';
+    const reason = `${tried} took more than ${limitMs} ms of CPU time${again}`;
     this.blame(activity, { code: 'TIMEOUT', reason });
     this.replaceThread();
   }
@@ -196,7 +200,10 @@ export class Slot {
     const step = lane.spec.steps[activity.step];
     if (activity.phase === PHASE.init || activity.phase === PHASE.host || !step) {
       if (activity.phase === PHASE.host && ++queued.attempts < MOST_ATTEMPTS_WITHOUT_BLAME) return;
-      this.give(queued, activity.phase === PHASE.init ? initTimedOut(step?.name, failure) : lostForGood(failure));
+      this.give(
+        queued,
+        activity.phase === PHASE.init ? initFailed(step?.name ?? '', failure.reason) : lostForGood(failure),
+      );
       return;
     }
     const { first, record, count, origin } = activity;
@@ -255,14 +262,6 @@ export class Slot {
     if (reply.logsLost > 0)
       logger.warn('A module logs too much; lines were left out.', { pipeline, lines: reply.logsLost });
   }
-}
-
-function initTimedOut(step: string | undefined, failure: { reason: string }): MillstreamError {
-  return new MillstreamError(
-    'invalid',
-    'MODULE_INIT_FAILED',
-    `the module of step "${step}" did not start in time: ${failure.reason}`,
-  );
 }
 
 function lostForGood(failure: { reason: string }): MillstreamError {

@@ -1,7 +1,7 @@
-import { MillstreamError } from '../../core/base/errors.ts';
 import { writeBody, bodySize, readBody } from '../../core/engine/records.ts';
 import { CAPABILITY, CoreGuest, explainFault, type Failure, GuestFault } from '../abi/core.ts';
 import { CELL, PHASE } from './cell.ts';
+import { initFailed } from './errors.ts';
 import { type Accepted, type FrameHelper, type Table, VERDICT } from './frame-helper/frame-helper.ts';
 import { type Blame, type ChainStepMessage, MODE, type StepMemory } from './messages.ts';
 import type { StepCounts } from './sandbox.ts';
@@ -73,7 +73,7 @@ export class StepRunner {
   readonly step: ChainStepMessage;
   readonly memory: StepMemory;
   private readonly index: number;
-  private readonly helper: FrameHelper;
+  private readonly shared: { helper: FrameHelper; cell: Int32Array };
   private readonly cell: Int32Array;
   private readonly log: (level: number, line: string) => void;
   private guest: CoreGuest | null = null;
@@ -96,9 +96,14 @@ export class StepRunner {
     this.index = index;
     this.step = step;
     this.memory = { ...memory };
-    this.helper = shared.helper;
+    this.shared = shared;
     this.cell = shared.cell;
     this.log = log;
+  }
+
+  /** The worker may replace it between two tasks. */
+  private get helper(): FrameHelper {
+    return this.shared.helper;
   }
 
   /** Instantiates the module if it is not; kind `invalid`, code MODULE_INIT_FAILED when it refuses. */
@@ -111,7 +116,7 @@ export class StepRunner {
       const host = { cell, log: (level: number, line: string) => void this.lines.push([level, line]) };
       this.guest = new CoreGuest(this.step.module, host, this.step.init);
     } catch (error) {
-      throw initFailed(this.step.name, error);
+      throw initFailed(this.step.name, error instanceof Error ? error.message : String(error), error);
     } finally {
       cell[CELL.phase] = PHASE.host;
     }
@@ -371,16 +376,4 @@ function stopReason(failure: Failure, memory: StepMemory | null): Failure {
     code: failure.code,
     reason: `${memory.failuresInARow} records in a row failed, the last one: ${failure.reason}`,
   };
-}
-
-function initFailed(step: string, error: unknown): MillstreamError {
-  const message = error instanceof Error ? error.message : String(error);
-  return new MillstreamError(
-    'invalid',
-    'MODULE_INIT_FAILED',
-    `the module of step "${step}" does not start: ${message}`,
-    {
-      help: "Check the step's config against what the module's README or module.toml says.",
-    },
-  );
 }

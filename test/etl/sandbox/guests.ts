@@ -58,7 +58,9 @@ export function guestText(
       (call $progress (i32.const 0)) (call $progress (i32.const 1)) (br $l))))
     (if (i32.eq (local.get $kind) (i32.const 83)) (then (drop (call $recurse (i32.const 0)))))
     (if (i32.eq (local.get $kind) (i32.const 77)) (then (loop $m
-      (if (i32.eq (memory.grow (i32.const 16)) (i32.const -1)) (then (unreachable))) (br $m))))
+      (if (i32.eq (local.tee $i (memory.grow (i32.const 16))) (i32.const -1)) (then (unreachable)))
+      (memory.fill (i32.shl (local.get $i) (i32.const 16)) (i32.const 1) (i32.const 1048576))
+      (br $m))))
     (if (i32.eq (local.get $kind) (i32.const 70)) (then
       (call $fail (local.get $index) (i32.const 16) (i32.const 7) (i32.const 32) (i32.const 21))))
     (if (i32.eq (local.get $kind) (i32.const 68)) (then (return)))
@@ -68,7 +70,7 @@ export function guestText(
       (call $emit (local.get $index) (i32.const 1) (local.get $body) (local.get $length)) (return)))
     (if (i32.eq (local.get $kind) (i32.const 66)) (then (loop $b
       (call $emit (local.get $index) (i32.const 0) (local.get $body) (local.get $length))
-      (br_if $b (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 60000))))))
+      (br_if $b (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 100000))))))
     (call $emit (local.get $index) (i32.const 0) (local.get $body) (local.get $length)))
   (func (export "millstream_process") (param $ptr i32) (param $len i32) (result i64)
     (local $at i32) (local $i i32) (local $n i32) (local $body i32) (local $length i32) (local $kind i32) (local $bad i32)

@@ -323,6 +323,7 @@ export function accept(
         have = true;
       }
       if (inputIndex != index) break;
+      const started = cursor;
       const route = <u32>load<u16>(cursor, 4);
       if (route >= routes) return 7;
       const flags = <u32>load<u16>(cursor, 6);
@@ -344,13 +345,13 @@ export function accept(
         if (route == 0 && !last) push(next, nextCount++, entry, 0, cursor, length, time, kind - 1);
         else push(left, leftCount++, entry, route, cursor, length, time, kind - 1);
         mine++;
-        used += length;
       }
       cursor += length;
+      used += cursor - started;
       read++;
       have = false;
     }
-    if (used > ((<u64>load<u32>(entry, 8)) << 3) + 1048576) {
+    if (verdict == 0 && used > ((<u64>load<u32>(entry, 8)) << 3) + 1048576) {
       store<u32>(entry, TOO_LARGE, 12);
       tooLarge++;
     }
