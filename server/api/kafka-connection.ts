@@ -15,7 +15,7 @@ import {
 } from '../../core/protocol/api.ts';
 import { FrameError, FrameReader } from './kafka-frames.ts';
 
-/** Reading stops above these and goes on below half of them. */
+/** Above these no further request is looked at, and reading stops. */
 const MAX_UNSENT_BYTES = 8 * 1024 * 1024;
 const MAX_WAITING_BYTES = 16 * 1024 * 1024;
 const MAX_WAITING_REQUESTS = 1000;
@@ -32,13 +32,14 @@ export interface KafkaConnectionOptions {
 /** A place in the queue of answers. */
 interface Slot {
   frameBytes: number;
-  chunks: readonly Uint8Array[] | null;
+  chunks: readonly Uint8Array[];
+  chunkBytes: number;
   done: boolean;
 }
 
 /**
- * One client. Requests are handled as they come, several at a time; answers leave in the order of the requests. What
- * a client sends too fast, or does not fetch, stays in its own socket.
+ * One client. Requests are handled as they come, several at a time but one fetch; answers leave in the order of the
+ * requests. What a client sends too fast, or does not take, stays in its own socket.
  */
 export class KafkaConnection implements Connection {
   readonly clientHost: string;
@@ -47,11 +48,20 @@ export class KafkaConnection implements Connection {
   private readonly options: KafkaConnectionOptions;
   private readonly socket: Socket;
   private readonly frames: FrameReader;
+  /** Frames that came while there was too much to do. */
+  private readonly backlog: Buffer[] = [];
   private readonly slots: Slot[] = [];
   private readonly closeListeners = new Set<() => void>();
   private waitingBytes = 0;
-  private paused = false;
+  /** Answers that are ready behind one that is not. */
+  private readyBytes = 0;
+  private fetching = false;
+  private handling = false;
+  /** We look at nothing more. */
   private ended = false;
+  /** The client sends nothing more. */
+  private inputEnded = false;
+  private gone = false;
   private draining: (() => void) | null = null;
 
   constructor(options: KafkaConnectionOptions) {
@@ -59,19 +69,20 @@ export class KafkaConnection implements Connection {
     this.options = options;
     this.socket = socket;
     this.clientHost = `/${socket.remoteAddress ?? 'unknown'}`;
-    this.frames = new FrameReader(maxRequestBytes, frame => this.request(frame));
+    this.frames = new FrameReader(maxRequestBytes, frame => this.backlog.push(frame));
     // Until the first request has come whole.
     this.stalledSince = clock.monotonic();
     socket.setNoDelay(true);
     socket.setKeepAlive(true);
     socket.on('data', (chunk: Buffer) => this.received(chunk));
-    socket.on('drain', () => this.flush());
+    socket.on('drain', () => this.work());
     socket.on('error', error => options.logger.debug('a connection failed', { client: this.clientHost, error }));
     socket.on('end', () => this.end());
     socket.on('close', () => this.closed());
   }
 
   onClose(listener: () => void): () => void {
+    if (this.gone) queueMicrotask(listener);
     this.closeListeners.add(listener);
     return () => this.closeListeners.delete(listener);
   }
@@ -80,11 +91,12 @@ export class KafkaConnection implements Connection {
   drain(): Promise<void> {
     if (this.socket.destroyed) return Promise.resolve();
     this.ended = true;
-    this.socket.pause();
     this.tellGone();
+    // What still comes is read and dropped, so that the client's end is seen.
+    this.socket.resume();
     return new Promise(resolve => {
       this.draining = resolve;
-      this.flush();
+      this.work();
     });
   }
 
@@ -102,8 +114,40 @@ export class KafkaConnection implements Connection {
       else this.fail('a request could not be handled', error);
       return;
     }
-    this.progress();
+    this.work();
+  }
+
+  /** Handles what may be handled and sends what may be sent. */
+  private work(): void {
+    // Answers that are ready at once come back here from within.
+    if (this.handling) return;
+    this.handling = true;
+    for (let frame = this.backlog[0]; frame && this.mayHandle(frame); frame = this.backlog[0]) {
+      this.backlog.shift();
+      this.request(frame);
+    }
+    this.handling = false;
     this.flush();
+    this.progress();
+    if (this.ended || (this.inputEnded && this.backlog.length === 0)) {
+      if (this.slots.length === 0) this.socket.end();
+    } else if (this.backlog.length > 0) {
+      // What was sent just now may have made room.
+      if (this.backlog[0] && this.mayHandle(this.backlog[0])) setImmediate(() => this.work());
+      this.socket.pause();
+    } else if (this.socket.isPaused()) {
+      this.socket.resume();
+    }
+  }
+
+  private mayHandle(frame: Buffer): boolean {
+    if (this.ended) return false;
+    if (this.fetching && frame.length >= 2 && frame.readInt16BE(0) === ApiKey.Fetch) return false;
+    return (
+      this.socket.writableLength + this.readyBytes < MAX_UNSENT_BYTES &&
+      this.waitingBytes < MAX_WAITING_BYTES &&
+      this.slots.length < MAX_WAITING_REQUESTS
+    );
   }
 
   /** Notes that the client moved; while it owes us nothing it may be silent for as long as it likes. */
@@ -113,7 +157,6 @@ export class KafkaConnection implements Connection {
   }
 
   private request(frame: Buffer): void {
-    if (this.ended) return;
     let decoded: ReturnType<typeof decodeRequest>;
     try {
       decoded = decodeRequest(frame);
@@ -121,33 +164,47 @@ export class KafkaConnection implements Connection {
       this.refuse(asMillstreamError(error).message);
       return;
     }
+    const slot: Slot = { frameBytes: frame.length, chunks: [], chunkBytes: 0, done: false };
     if (!decoded.supported) {
       const { apiKey, apiVersion, correlationId } = decoded;
       if (apiKey !== ApiKey.ApiVersions) {
         this.refuse(`api key ${apiKey} in version ${apiVersion} is not served`);
         return;
       }
-      this.slots.push({ frameBytes: 0, chunks: unsupportedApiVersions(correlationId), done: true });
+      this.take(slot);
+      this.ready(slot, unsupportedApiVersions(correlationId));
       return;
     }
-    const slot: Slot = { frameBytes: frame.length, chunks: null, done: false };
-    this.slots.push(slot);
-    this.waitingBytes += frame.length;
+    this.take(slot);
     this.handle(decoded, slot);
   }
 
+  private take(slot: Slot): void {
+    this.slots.push(slot);
+    this.waitingBytes += slot.frameBytes;
+  }
+
+  private ready(slot: Slot, chunks: readonly Uint8Array[]): void {
+    slot.chunks = chunks;
+    for (const chunk of chunks) slot.chunkBytes += chunk.length;
+    this.readyBytes += slot.chunkBytes;
+    slot.done = true;
+  }
+
   private handle(request: SupportedRequest, slot: Slot): void {
-    const { broker } = this.options;
+    const isFetch = request.apiKey === ApiKey.Fetch;
     try {
-      const answer = broker.handle(request, this);
+      const answer = this.options.broker.handle(request, this);
       if (!(answer instanceof Promise)) {
         this.settle(request, slot, answer);
         return;
       }
+      if (isFetch) this.fetching = true;
       answer.then(
         body => {
+          if (isFetch) this.fetching = false;
           this.settle(request, slot, body);
-          this.flush();
+          this.work();
         },
         (error: unknown) => this.handlerFailed(request, error),
       );
@@ -160,8 +217,8 @@ export class KafkaConnection implements Connection {
     if (this.socket.destroyed) return;
     try {
       const { apiKey, apiVersion, correlationId } = request;
-      slot.chunks = body && encodeResponse(apiKey, apiVersion, correlationId, body as ResponseInput<typeof apiKey>);
-      slot.done = true;
+      const input = body as ResponseInput<typeof apiKey> | null;
+      this.ready(slot, input ? encodeResponse(apiKey, apiVersion, correlationId, input) : []);
     } catch (error) {
       this.handlerFailed(request, error);
     }
@@ -174,40 +231,22 @@ export class KafkaConnection implements Connection {
   /** Sends what is at the head of the queue and ready, as one write. */
   private flush(): void {
     const { socket, slots } = this;
-    if (socket.destroyed) return;
-    if (slots[0]?.done && socket.writableLength < MAX_UNSENT_BYTES) {
-      socket.cork();
-      while (slots[0]?.done && socket.writableLength < MAX_UNSENT_BYTES) {
-        const slot = slots.shift() as Slot;
-        this.waitingBytes -= slot.frameBytes;
-        for (const chunk of slot.chunks ?? []) socket.write(chunk);
-      }
-      socket.uncork();
+    if (socket.destroyed || !slots[0]?.done || socket.writableLength >= MAX_UNSENT_BYTES) return;
+    socket.cork();
+    for (let slot = slots[0]; slot?.done && socket.writableLength < MAX_UNSENT_BYTES; slot = slots[0]) {
+      slots.shift();
+      this.waitingBytes -= slot.frameBytes;
+      this.readyBytes -= slot.chunkBytes;
+      for (const chunk of slot.chunks) socket.write(chunk);
     }
-    this.progress();
-    this.throttle();
-    if (this.ended && slots.length === 0) socket.end();
-  }
-
-  private throttle(): void {
-    if (this.ended) return;
-    const { socket, slots, waitingBytes } = this;
-    const part = this.paused ? 0.5 : 1;
-    const busy =
-      socket.writableLength >= MAX_UNSENT_BYTES * part ||
-      waitingBytes >= MAX_WAITING_BYTES * part ||
-      slots.length >= MAX_WAITING_REQUESTS * part;
-    if (busy === this.paused) return;
-    this.paused = busy;
-    if (busy) socket.pause();
-    else socket.resume();
+    socket.uncork();
   }
 
   /** The client will send no more; it still gets its answers. */
   private end(): void {
-    this.ended = true;
+    this.inputEnded = true;
     this.tellGone();
-    this.flush();
+    this.work();
   }
 
   private refuse(why: string): void {
@@ -224,12 +263,14 @@ export class KafkaConnection implements Connection {
     this.ended = true;
     this.stalledSince = null;
     this.slots.length = 0;
+    this.backlog.length = 0;
     this.tellGone();
     this.options.onClosed();
     this.draining?.();
   }
 
   private tellGone(): void {
+    this.gone = true;
     const listeners = [...this.closeListeners];
     this.closeListeners.clear();
     for (const listener of listeners) listener();
