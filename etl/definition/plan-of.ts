@@ -71,7 +71,8 @@ function stepOf(step: PipelineFile['step'][number], index: number, checker: Chec
     } else if (names.includes(ref.name)) {
       checker.error([...path, 'module'], `the module \`${ref.name}\` has no version that fits "${step.module}"`);
     } else {
-      checker.error([...path, 'module'], `there is no module \`${ref.name}\``, suggest(ref.name, names));
+      const help = suggest(ref.name, names) ?? 'a module is a folder with a module.toml in `broker.modules_dir`';
+      checker.error([...path, 'module'], `there is no module \`${ref.name}\``, help);
     }
   }
   return {

@@ -162,12 +162,19 @@ function comparison(
   compare: (value: number | string, limit: number | string) => boolean,
 ): (value: unknown) => boolean {
   if (limit === undefined) return () => true;
-  if (typeof limit === 'string') return value => typeof value === 'string' && compare(value, limit);
+  if (typeof limit === 'string' && !isNumber(limit)) return value => typeof value === 'string' && compare(value, limit);
+  // A limit from a variable is text: beside a number it means the number.
+  if (typeof limit === 'string') {
+    return value =>
+      typeof value === 'string' ? compare(value, limit) : typeof value === 'number' && compare(value, Number(limit));
+  }
   return value => {
-    const number = isText && typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+    const number = isText && typeof value === 'string' && isNumber(value) ? Number(value) : value;
     return typeof number === 'number' && compare(number, limit);
   };
 }
+
+const isNumber = (words: string): boolean => words.trim() !== '' && !Number.isNaN(Number(words));
 
 function text(bytes: Uint8Array | null): string | null {
   return bytes && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString();

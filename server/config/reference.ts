@@ -5,12 +5,16 @@ import { NOT_YET, REPLACED } from './key-status.ts';
 import { serverConfigSchema } from './schema.ts';
 import { type Address, formatAddress } from './values.ts';
 
+type Format = 'size' | 'duration' | null;
+
 /** What the schema says about one key, for people. */
 export interface KeyInfo {
   path: string[];
   type: string;
   /** As it would be written; null: left out. */
   default: string | null;
+  /** How numbers of this key are written. */
+  format: Format;
   description: string;
 }
 
@@ -26,7 +30,10 @@ export function configKeys(): KeyInfo[] {
     if (def.type === 'object') {
       for (const [key, child] of Object.entries(def.shape)) walk(child, [...path, key]);
     } else if (def.type === 'record' && path.length === 1) walk(def.valueType, [...path, 'NAME']);
-    else if (description !== '') keys.push({ path, ...typeOf(inner), default: show(initial, inner), description });
+    else if (description !== '') {
+      const format = formatOf(inner);
+      keys.push({ path, type: typeOf(inner), default: showValue(initial, format), format, description });
+    }
   };
   walk(serverConfigSchema, []);
   return keys;
@@ -50,19 +57,24 @@ function metaOf(schema: z.core.$ZodType): { description?: string; format?: strin
   return (schema as z.ZodType).meta() ?? {};
 }
 
-function typeOf(schema: z.core.$ZodType): { type: string } {
-  const meta = metaOf(schema);
-  const def = defOf(schema);
-  if (meta.enum) return { type: meta.enum.map(word => `"${word}"`).join(' \\| ') };
-  if (meta.format) return { type: meta.format };
-  if (def.type === 'array') return { type: 'list' };
-  if (def.type === 'pipe') return { type: meta.type === undefined ? 'string' : 'host:port' };
-  return { type: def.type === 'number' ? 'number' : def.type === 'boolean' ? 'true, false' : 'string' };
+function formatOf(schema: z.core.$ZodType): Format {
+  const { format } = metaOf(schema);
+  return format === 'size' || format === 'duration' ? format : null;
 }
 
-function show(value: unknown, schema: z.core.$ZodType): string | null {
+function typeOf(schema: z.core.$ZodType): string {
+  const meta = metaOf(schema);
+  const def = defOf(schema);
+  if (meta.enum) return meta.enum.map(word => `"${word}"`).join(' \\| ');
+  if (meta.format) return meta.format;
+  if (def.type === 'array') return 'list';
+  if (def.type === 'pipe') return meta.type === undefined ? 'string' : 'host:port';
+  return def.type === 'number' ? 'number' : def.type === 'boolean' ? 'true, false' : 'string';
+}
+
+/** A value as it would be written in the file; null: left out. */
+export function showValue(value: unknown, format: Format): string | null {
   if (value === undefined || value === null) return null;
-  const { format } = metaOf(schema);
   if (typeof value === 'number' && value >= 0 && format === 'size') return JSON.stringify(formatSize(value));
   if (typeof value === 'number' && value >= 0 && format === 'duration') return JSON.stringify(formatDuration(value));
   if (typeof value === 'object' && 'port' in value) return JSON.stringify(formatAddress(value as Address));

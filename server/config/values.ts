@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { nearest } from '../../core/config/did-you-mean.ts';
 
 /** A host and port to listen on or to be reached at. Port 0 = any free port. */
 export interface Address {
@@ -42,7 +43,9 @@ export function choice<const Words extends readonly string[], Other extends obje
       const found = words.find(each => each.toLowerCase() === lower) ?? aliases[lower] ?? other?.(given);
       if (found !== undefined && found !== null) return found;
       const list = words.map(each => `"${each}"`).join(', ');
-      context.addIssue({ code: 'custom', message: `expected one of ${list}` });
+      const near = nearest(lower, words);
+      const params = near === null ? {} : { help: `did you mean "${near}"?` };
+      context.addIssue({ code: 'custom', message: `expected one of ${list}`, params });
       return z.NEVER;
     })
     .meta(other ? {} : { type: 'string', enum: [...words] });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { renderReport, reportOf } from '../../../server/config/config-check.ts';
 import { environmentNames } from '../../../server/config/env.ts';
 import { type LoadedConfig, loadConfig } from '../../../server/config/load-config.ts';
 import { configKeys, configReference } from '../../../server/config/reference.ts';
@@ -126,7 +127,7 @@ test.each([
     ],
   ],
   ['[wal]\nsegment_size_bytes = "4GiB"', ['2:22 `wal.segment_size_bytes`: must be at most 2147483647B']],
-  ['[engine]\nkind = "kafak"', ['2:8 `engine.kind`: expected one of "embedded", "kafka"']],
+  ['[engine]\nkind = "kafak"', ['2:8 `engine.kind`: expected one of "embedded", "kafka" (did you mean "kafka"?)']],
   [
     '[broker]\nid = "${NOPE}"',
     ['2:6 the environment variable `NOPE` is not set (set it, or give a default: `${NOPE:-...}`)'],
@@ -136,6 +137,39 @@ test.each([
   const loaded = load(text);
   expect(loaded.config).toBeNull();
   expect(findings(loaded)).toEqual(expected);
+});
+
+test('a report shows what is set, where it comes from, and no secret', () => {
+  const text = [
+    '[network]',
+    'kafka_listen = "${HOST:-localhost}:9092"',
+    '[object_storage]',
+    'secret_key = "${file:/secrets/key}"',
+    '[topics."a.b"]',
+    'retention_ms = "1h"',
+    '[topics.c]',
+    'partition_count = 2',
+  ].join('\n');
+  const loaded = load(text, { MILLSTREAM_WAL_BUFFER_SIZE: '128KiB' });
+  expect(loaded.config?.object_storage.secret_key).toBe('geheim');
+  const report = renderReport(loaded, 'millstream.toml');
+  expect(report).not.toContain('geheim');
+  expect(report.split('\n').filter(line => line.includes('  # '))).toEqual([
+    'network.kafka_listen = "localhost:9092"  # millstream.toml:2',
+    'wal.buffer_size = "128KiB"               # MILLSTREAM_WAL_BUFFER_SIZE',
+    'object_storage.secret_key = "***"        # millstream.toml:4',
+    'topics."a.b".retention_ms = "1h"         # millstream.toml:6',
+    'topics.c.partition_count = 2             # millstream.toml:8',
+  ]);
+  expect(report).toMatch(/\d+ more keys have their defaults$/);
+  expect(report).toContain('millstream.toml:4:1: warning: `object_storage.secret_key` is read but has no effect yet');
+  const all = reportOf(loaded, 'millstream.toml').values.map(each => each.key);
+  expect(all).toContain('etl.workers');
+  expect(all.filter(key => key.startsWith('topics.')).slice(7, 9)).toEqual([
+    'topics."a.b".etl_modules',
+    'topics.c.partition_count',
+  ]);
+  expect(reportOf(load('[broker]\nx = 1'), 'millstream.toml').values).toEqual([]);
 });
 
 test('a file that cannot be read is one sentence', () => {
