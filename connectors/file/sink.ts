@@ -11,8 +11,9 @@ import type {
   WriteResult,
 } from '../runtime/contract.ts';
 import { SinkError } from '../runtime/sink-error.ts';
-import { LineFile } from './line-file.ts';
+import type { LineFile } from './line-file.ts';
 import { lineOf } from './line-format.ts';
+import { OpenFiles } from './open-files.ts';
 import { PathTemplate, PLACEHOLDERS, unknownPlaceholder } from './path-template.ts';
 
 const config = z.strictObject({
@@ -39,13 +40,9 @@ const config = z.strictObject({
 
 export type FileSinkConfig = z.output<typeof config>;
 
-/** Files that stay open though nothing is being written to them. */
-const MOST_OPEN = 64;
-
 /** `[sinks.NAME.file]`: newline-delimited JSON. A line is acknowledged once it is on disk. */
 export function fileSink(): SinkConnector<FileSinkConfig> {
-  // Two sinks on one path would write over each other.
-  const owners = new Map<string, string>();
+  const files = new OpenFiles();
   return {
     type: 'file',
     description: 'Newline-delimited JSON files on this machine, with rotation',
@@ -57,24 +54,20 @@ export function fileSink(): SinkConnector<FileSinkConfig> {
       maxRows: 10_000,
       maxBytes: 16 * 1024 * 1024,
     }),
-    open: async (options, context) => new FileSink(options, context, owners),
+    open: async (options, context) => new FileSink(options, context, files),
   };
 }
 
 class FileSink implements Sink {
   private readonly config: FileSinkConfig;
   private readonly context: ConnectorContext;
-  private readonly owners: Map<string, string>;
-  private readonly owner: string;
+  private readonly files: OpenFiles;
   private readonly template: PathTemplate;
-  /** In order of use, the longest unused first. */
-  private readonly files = new Map<string, LineFile>();
 
-  constructor(options: FileSinkConfig, context: ConnectorContext, owners: Map<string, string>) {
+  constructor(options: FileSinkConfig, context: ConnectorContext, files: OpenFiles) {
     this.config = options;
     this.context = context;
-    this.owners = owners;
-    this.owner = `${context.pipeline}/${context.name}`;
+    this.files = files;
     this.template = new PathTemplate(options.path, context.baseDirectory);
   }
 
@@ -82,10 +75,8 @@ class FileSink implements Sink {
     return { write: batch => this.write(batch), close: async () => {} };
   }
 
-  async close(): Promise<void> {
-    for (const file of this.files.values()) await file.close();
-    for (const [path, owner] of this.owners) if (owner === this.owner) this.owners.delete(path);
-    this.files.clear();
+  close(): Promise<void> {
+    return this.files.release(this);
   }
 
   private async write({ rows }: RowBatch): Promise<WriteResult> {
@@ -108,40 +99,20 @@ class FileSink implements Sink {
       else lines.set(path, [line]);
     });
     try {
-      await Promise.all([...lines].map(([path, of]) => this.fileAt(path).append(Buffer.from(`${of.join('\n')}\n`))));
+      await Promise.all(
+        [...lines].map(async ([path, of]) => this.fileAt(path).append(Buffer.from(`${of.join('\n')}\n`))),
+      );
     } catch (error) {
       throw diskError(error);
     }
-    await this.closeUnused();
+    await this.files.closeUnused();
     return rejected.length > 0 ? { rejected } : {};
   }
 
   private fileAt(path: string): LineFile {
-    const owner = this.owners.get(path);
-    if (owner !== undefined && owner !== this.owner) {
-      throw new SinkError('fatal', 'FILE_IN_USE', `${path} is already written by the sink ${owner}`, {
-        help: 'Give each sink a path of its own.',
-      });
-    }
-    this.owners.set(path, this.owner);
-    let file = this.files.get(path);
-    if (file) this.files.delete(path);
-    else {
-      const { bytes = null, age = null } = this.config.rotate ?? {};
-      file = new LineFile(path, this.context.disk, this.context.clock, { bytes, ageMs: age });
-    }
-    this.files.set(path, file);
-    return file;
-  }
-
-  private async closeUnused(): Promise<void> {
-    for (const [path, file] of this.files) {
-      if (this.files.size <= MOST_OPEN) return;
-      if (!file.isIdle) continue;
-      this.files.delete(path);
-      this.owners.delete(path);
-      await file.close();
-    }
+    const { pipeline, name, disk, clock } = this.context;
+    const { bytes = null, age = null } = this.config.rotate ?? {};
+    return this.files.take(path, `${pipeline}/${name}`, this, disk, clock, { bytes, ageMs: age });
   }
 }
 
