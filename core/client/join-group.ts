@@ -1,0 +1,136 @@
+import { ApiKey, type ResponseBody } from '../protocol/api.ts';
+import { ErrorCode } from '../protocol/error-codes.ts';
+import {
+  CONSUMER_PROTOCOL_TYPE,
+  ConsumerAssignment,
+  ConsumerSubscription,
+} from '../protocol/messages/consumer-protocol.ts';
+import { decodeVersioned, encodeVersioned } from '../protocol/versioned.ts';
+import { BrokerError, refuse } from './broker-error.ts';
+import type { Cluster, Lane } from './cluster.ts';
+import type { Generation } from './heartbeats.ts';
+import { assignRanges, type Subscriber } from './range-assignor.ts';
+import type { TopicPartition } from './topic-partition.ts';
+
+const RANGE = 'range';
+
+export interface JoinRequest {
+  group: string;
+  /** Empty at first; then what the coordinator gave. */
+  memberId: string;
+  instanceId: string | null;
+  topics: readonly string[];
+  sessionTimeoutMs: number;
+  rebalanceTimeoutMs: number;
+  lane: Lane;
+}
+
+export interface Joined {
+  generation: Generation;
+  assigned: TopicPartition[];
+  /** Of the leader: what it assigned by, to notice new partitions. Null for other members. */
+  partitionCounts: ReadonlyMap<string, number> | null;
+}
+
+/** The member id that the coordinator gave, or that it no longer knows ours: join again with this one. */
+export class JoinAgain extends Error {
+  readonly memberId: string;
+
+  constructor(memberId: string) {
+    super('join again');
+    this.memberId = memberId;
+  }
+}
+
+/** One round of JoinGroup and SyncGroup (KIP-394, eager protocol). Throws JoinAgain or BrokerError. */
+export async function joinGroup(cluster: Cluster, request: JoinRequest): Promise<Joined> {
+  const { group, instanceId, lane, rebalanceTimeoutMs } = request;
+  const subscription = encodeVersioned(ConsumerSubscription, 0, { topics: request.topics });
+  const joined = await cluster.toCoordinator(
+    group,
+    ApiKey.JoinGroup,
+    {
+      groupId: group,
+      sessionTimeoutMs: request.sessionTimeoutMs,
+      rebalanceTimeoutMs,
+      memberId: request.memberId,
+      groupInstanceId: instanceId,
+      protocolType: CONSUMER_PROTOCOL_TYPE,
+      protocols: [{ name: RANGE, metadata: subscription }],
+    },
+    { lane, waitMs: rebalanceTimeoutMs },
+  );
+  if (joined.errorCode === ErrorCode.MEMBER_ID_REQUIRED) throw new JoinAgain(joined.memberId);
+  againOrRefuse(joined.errorCode, request);
+  const { memberId, generationId } = joined;
+  const isLeader = joined.leader === memberId && !joined.skipAssignment;
+  const plan = isLeader ? await assign(cluster, joined) : null;
+  const synced = await cluster.toCoordinator(
+    group,
+    ApiKey.SyncGroup,
+    {
+      groupId: group,
+      generationId,
+      memberId,
+      groupInstanceId: instanceId,
+      protocolType: CONSUMER_PROTOCOL_TYPE,
+      protocolName: joined.protocolName,
+      assignments: plan?.assignments ?? [],
+    },
+    { lane, waitMs: rebalanceTimeoutMs },
+  );
+  againOrRefuse(synced.errorCode, { group, memberId });
+  const { assignedPartitions } = emptyOr(synced.assignment);
+  return {
+    generation: { group, generationId, memberId, instanceId },
+    assigned: assignedPartitions.flatMap(({ topic, partitions }) =>
+      partitions.map(partition => ({ topic, partition })),
+    ),
+    partitionCounts: plan?.partitionCounts ?? null,
+  };
+}
+
+function againOrRefuse(errorCode: number, { group, memberId }: { group: string; memberId: string }): void {
+  if (errorCode === ErrorCode.REBALANCE_IN_PROGRESS) throw new JoinAgain(memberId);
+  if (errorCode === ErrorCode.UNKNOWN_MEMBER_ID || errorCode === ErrorCode.ILLEGAL_GENERATION) throw new JoinAgain('');
+  refuse(errorCode, `group ${group}`);
+}
+
+/** What the leader does: decode everybody's subscription, look the topics up, share the partitions out. */
+async function assign(
+  cluster: Cluster,
+  joined: ResponseBody<typeof ApiKey.JoinGroup>,
+): Promise<{
+  assignments: { memberId: string; assignment: Uint8Array }[];
+  partitionCounts: ReadonlyMap<string, number>;
+}> {
+  if (joined.protocolName !== RANGE) {
+    throw new BrokerError(ErrorCode.INCONSISTENT_GROUP_PROTOCOL, `assignor ${joined.protocolName ?? 'none'}`);
+  }
+  const subscribers: Subscriber[] = joined.members.map(member => ({
+    memberId: member.memberId,
+    instanceId: member.groupInstanceId,
+    topics: decodeVersioned(ConsumerSubscription, member.metadata, 'as-newest').topics,
+  }));
+  const partitionCounts = await countPartitions(cluster, [...new Set(subscribers.flatMap(one => one.topics))]);
+  const shares = assignRanges(subscribers, partitionCounts);
+  const assignments = Array.from(shares, ([memberId, assignedPartitions]) => ({
+    memberId,
+    assignment: encodeVersioned(ConsumerAssignment, 0, { assignedPartitions }),
+  }));
+  return { assignments, partitionCounts };
+}
+
+/** Partitions of each topic; one that does not exist (yet) has none. */
+export async function countPartitions(cluster: Cluster, topics: readonly string[]): Promise<Map<string, number>> {
+  const { topics: found } = await cluster.metadata(topics);
+  const counts = new Map(found.map(topic => [topic.name, topic.partitions.length]));
+  return new Map(topics.map(topic => [topic, counts.get(topic) ?? 0]));
+}
+
+/** A member without partitions may be answered with no bytes at all. */
+function emptyOr(assignment: Uint8Array): Pick<ConsumerAssignment, 'assignedPartitions'> {
+  return assignment.length === 0
+    ? { assignedPartitions: [] }
+    : decodeVersioned(ConsumerAssignment, assignment, 'as-newest');
+}
