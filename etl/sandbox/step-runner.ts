@@ -279,11 +279,13 @@ export class StepRunner {
     const tooLarge = 'tooLarge' in accepted;
     if (tooLarge) this.addTooLarge(span, failed);
     const passes = this.step.onError === 'pass' && failed.length > 0;
-    if (passes) for (const record of failed) this.passOn(record);
+    const originals = passes ? failed.map(record => this.passOn(record)) : [];
     if (tooLarge || passes) {
       next.count = before.next;
       left.count = before.left;
       accepted = helper.accept(copied, range, run.routes, run.last, next, left);
+      // Dead letters of later steps keep the bytes as they came.
+      for (const { index, body, length } of originals) helper.setBody(input, index, body, length);
     }
     this.count(count, accepted as Accepted);
     this.judge(span, count, failed);
@@ -311,8 +313,8 @@ export class StepRunner {
     failed.sort((a, b) => a.index - b.index);
   }
 
-  /** The record goes on as it came, with a header that says why. */
-  private passOn(failure: FailedRecord): void {
+  /** The record goes on as it came, with a header that says why. Returns where its body was. */
+  private passOn(failure: FailedRecord): { index: number; body: number; length: number } {
     const { helper, run } = this;
     const entry = helper.entry(run.input, failure.index);
     const record = readBody(helper.memory, entry.body, entry.body + entry.length);
@@ -322,6 +324,7 @@ export class StepRunner {
     writeBody(bytes, 0, { ...record, headers });
     helper.setBody(run.input, failure.index, helper.put(bytes), bytes.length);
     helper.setVerdict(run.input, failure.index, VERDICT.pass);
+    return { index: failure.index, body: entry.body, length: entry.length };
   }
 
   private count(count: number, accepted: Accepted): void {
