@@ -33,7 +33,7 @@ export function millstream_process(ptr: usize, length: i32): i64 {
 `;
 
 const FLAGS = ['--runtime', 'stub', '--enable', 'simd', '--use', 'abort=~lib/millstream/assembly/host/abort'];
-const OPTIMIZED = ['-O3', '--noAssert', '--converge'];
+const OPTIMIZED = ['-O3', '--noAssert'];
 
 export interface CompileOptions {
   /** Names, line numbers and assertions in the output. Default false. */

@@ -23,7 +23,7 @@ export function rejection(text: Bytes): string {
   return 'at byte ' + (at - text.ptr).toString() + ': expected ' + rejectionExpected() + ', got ' + got;
 }
 
-/** A path taken apart, for `Json.find`: `customer.email`, `items.*.owner` (`find` takes no `*`), `items.0`; `\.` is a
+/** A path taken apart, for `Json.find`: `customer.email`, `items.0`; `\.` is a
  * dot within a name, `\\` a backslash, `\*` a name `*`. */
 export function path(text: string): Path {
   return parsePath(text);
