@@ -41,7 +41,9 @@ export function sortDiagnostics(diagnostics: readonly Diagnostic[]): Diagnostic[
  * `text` is the file's text; without it (or past its end) only the first line is given.
  */
 export function renderDiagnostic(diagnostic: Diagnostic, text?: string): string {
-  const { file, line, column, severity, message, help } = diagnostic;
+  const { file, line, column, severity } = diagnostic;
+  const message = printable(diagnostic.message);
+  const help = diagnostic.help === undefined ? undefined : printable(diagnostic.help);
   const head = `${file}${line > 0 ? `:${line}:${column}` : ''}: ${severity}: ${message}`;
   const source = text?.split(/\r?\n/)[line - 1];
   if (source === undefined) return help ? `${head}\n  ${help}` : head;
@@ -51,6 +53,11 @@ export function renderDiagnostic(diagnostic: Diagnostic, text?: string): string 
   const end = Math.min(diagnostic.endColumn ?? column + 1, source.length + 1);
   const marks = '^'.repeat(Math.max(1, end - column));
   return `${head}\n${number} | ${source}\n      | ${indent}${marks}${help ? ` ${help}` : ''}`;
+}
+
+/** Quoted TOML keys may hold control characters: a terminal must not obey them. */
+function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 export function renderDiagnostics(

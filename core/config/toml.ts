@@ -59,9 +59,15 @@ export function parseToml(text: string, file: string): { document: TomlDocument 
     const program = parseTOML(text, { tomlVersion: '1.0' });
     return { document: new Builder(text, file).build(program), diagnostics: [] };
   } catch (error) {
+    if (error instanceof RangeError) return { document: null, diagnostics: [tooDeep(file)] };
     if (!(error instanceof ParseError)) throw error;
     return { document: null, diagnostics: [syntaxError(error, text, file)] };
   }
+}
+
+/** The parser too walks nested values by calling itself. */
+function tooDeep(file: string): Diagnostic {
+  return { file, line: 1, column: 1, severity: 'error', message: 'lists or tables are nested too deeply' };
 }
 
 function syntaxError(error: ParseError, text: string, file: string): Diagnostic {
@@ -81,16 +87,24 @@ function syntaxError(error: ParseError, text: string, file: string): Diagnostic 
   };
 }
 
-interface Places {
+/** Where a key and its value stand, with what is below them. */
+interface Place {
   key: Span;
   value: Span;
+  depth: number;
+  children: Map<string | number, Place>;
 }
+
+/** Whoever walks a document calls itself once a level. */
+const MAX_DEPTH = 100;
+
+const START: Span = { line: 1, column: 1, endColumn: 2 };
 
 class Builder implements TomlDocument {
   readonly value: TomlTable = {};
-  private readonly places = new Map<string, Places>();
   readonly text: string;
   readonly file: string;
+  private readonly root: Place = { key: START, value: START, depth: 0, children: new Map() };
 
   constructor(text: string, file: string) {
     this.text = text;
@@ -99,79 +113,71 @@ class Builder implements TomlDocument {
 
   build(program: AST.TOMLProgram): TomlDocument {
     for (const node of program.body[0].body) {
-      if (node.type === 'TOMLKeyValue') this.keyValue(this.value, [], node);
+      if (node.type === 'TOMLKeyValue') this.keyValue(this.value, this.root, node);
       else this.table(node);
     }
     return this;
   }
 
   has(path: Path): boolean {
-    return path.length === 0 || this.places.has(idOf(path));
+    return this.find(path).length === path.length;
   }
 
   keyAt(path: Path): Span {
-    return this.nearest(path)?.key ?? { line: 1, column: 1, endColumn: 2 };
+    return this.find(path).place.key;
   }
 
   valueAt(path: Path): Span {
-    return this.nearest(path)?.value ?? { line: 1, column: 1, endColumn: 2 };
+    return this.find(path).place.value;
   }
 
-  private nearest(path: Path): Places | undefined {
-    for (let length = path.length; length > 0; length--) {
-      const found = this.places.get(idOf(path.slice(0, length)));
-      if (found) return found;
+  /** The place of the longest part of the path that is there. */
+  private find(path: Path): { place: Place; length: number } {
+    let place = this.root;
+    for (let length = 0; length < path.length; length++) {
+      const child = place.children.get(path[length] as string | number);
+      if (!child) return { place, length };
+      place = child;
     }
-    return undefined;
+    return { place, length: path.length };
   }
 
   private table(node: AST.TOMLTable): void {
     // `resolvedKey` carries the element index of every array of tables on the way.
     let at: TomlTable | TomlValue[] = this.value;
+    let place = this.root;
     let name = 0;
-    const path: (string | number)[] = [];
     node.resolvedKey.forEach((part, i) => {
-      path.push(part);
-      if (typeof part === 'string') {
-        const key = node.key.keys[name++];
-        if (key) this.note(path, spanOf(key), spanOf(key));
-      } else if (!this.places.has(idOf(path))) {
-        const key = node.key.keys[name - 1];
-        if (key) this.note(path, spanOf(key), spanOf(key));
-      }
+      const key = node.key.keys[typeof part === 'string' ? name++ : name - 1];
+      const span = key ? spanOf(key) : START;
+      place = childOf(place, part, span, span);
       at = descend(at, part, typeof node.resolvedKey[i + 1] === 'number');
     });
-    for (const each of node.body) this.keyValue(at, path, each);
+    for (const each of node.body) this.keyValue(at, place, each);
   }
 
-  private keyValue(table: TomlTable, base: Path, node: AST.TOMLKeyValue): void {
+  private keyValue(table: TomlTable, base: Place, node: AST.TOMLKeyValue): void {
     let at: TomlTable = table;
-    const path = [...base];
+    let place = base;
     const keys = node.key.keys;
     keys.forEach((key, i) => {
       const name = key.type === 'TOMLBare' ? key.name : key.value;
-      path.push(name);
-      if (i < keys.length - 1) {
-        this.note(path, spanOf(key), spanOf(key));
-        at = descend(at, name, false) as TomlTable;
-      } else {
-        this.places.set(idOf(path), { key: spanOf(key), value: spanOf(node.value) });
-        define(at, name, this.content(node.value, path));
-      }
+      const isLast = i === keys.length - 1;
+      place = childOf(place, name, spanOf(key), spanOf(isLast ? node.value : key));
+      if (isLast) define(at, name, this.content(node.value, place));
+      else at = descend(at, name, false) as TomlTable;
     });
   }
 
-  private content(node: AST.TOMLContentNode, path: Path): TomlValue {
+  private content(node: AST.TOMLContentNode, place: Place): TomlValue {
     if (node.type === 'TOMLArray') {
-      return node.elements.map((element, i) => {
-        const elementPath = [...path, i];
-        this.places.set(idOf(elementPath), { key: spanOf(element), value: spanOf(element) });
-        return this.content(element, elementPath);
-      });
+      return node.elements.map((element, i) =>
+        this.content(element, childOf(place, i, spanOf(element), spanOf(element))),
+      );
     }
     if (node.type === 'TOMLInlineTable') {
       const table: TomlTable = {};
-      for (const each of node.body) this.keyValue(table, path, each);
+      for (const each of node.body) this.keyValue(table, place, each);
       return table;
     }
     switch (node.kind) {
@@ -188,12 +194,17 @@ class Builder implements TomlDocument {
         return node.datetime.replace(/^(\S{10})[ t]/, '$1T').replace(/z$/, 'Z');
     }
   }
+}
 
-  /** The first mention of a table is where it is. */
-  private note(path: Path, key: Span, value: Span): void {
-    const id = idOf(path);
-    if (!this.places.has(id)) this.places.set(id, { key, value });
+/** The first mention of a table is where it is. */
+function childOf(parent: Place, name: string | number, key: Span, value: Span): Place {
+  let child = parent.children.get(name);
+  if (!child) {
+    if (parent.depth === MAX_DEPTH) throw new RangeError(`more than ${MAX_DEPTH} levels`);
+    child = { key, value, depth: parent.depth + 1, children: new Map() };
+    parent.children.set(name, child);
   }
+  return child;
 }
 
 /** A key named `__proto__` must become a key, not a prototype. */
@@ -219,8 +230,4 @@ function spanOf(node: { loc: AST.HasLocs['loc'] }): Span {
     column: start.column + 1,
     endColumn: end.line === start.line ? end.column + 1 : Number.MAX_SAFE_INTEGER,
   };
-}
-
-function idOf(path: Path): string {
-  return path.map(part => (typeof part === 'number' ? `#${part}` : `.${part.length}:${part}`)).join('');
 }

@@ -50,3 +50,9 @@ test('warnings are no errors', () => {
   expect(hasErrors([at(1, 1, { severity: 'warning' })])).toBe(false);
   expect(hasErrors([at(1, 1, { severity: 'warning' }), at(1, 1)])).toBe(true);
 });
+
+test('control characters in names are shown, not obeyed', () => {
+  expect(renderDiagnostic(at(1, 1, { message: 'unknown key `\u001b[2J\n`' }))).toBe(
+    'bad.toml:1:1: error: unknown key `\\u001b[2J\\u000a`',
+  );
+});

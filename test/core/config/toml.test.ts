@@ -99,6 +99,20 @@ test('whatever the text, there is a document or a finding, and both parsers agre
   expect(differ).toEqual([]);
 });
 
+test.each([
+  ['lists', (n: number) => `a = ${'['.repeat(n)}${']'.repeat(n)}`],
+  ['inline tables', (n: number) => `a = ${'{ b = '.repeat(n)}1${' }'.repeat(n)}`],
+  ['dotted keys', (n: number) => `a${'.b'.repeat(n)} = 1`],
+  ['table headers', (n: number) => `[a${'.b'.repeat(n)}]`],
+])('%s that are nested too deeply are a finding too', (_, nested) => {
+  expect(parseToml(nested(90), 'x.toml').diagnostics).toEqual([]);
+  for (const depth of [200, 30_000]) {
+    const { document, diagnostics } = parseToml(nested(depth), 'x.toml');
+    expect(document).toBeNull();
+    expect(diagnostics.map(each => each.message)).toEqual(['lists or tables are nested too deeply']);
+  }
+});
+
 describe('positions', () => {
   const document = read(
     [
