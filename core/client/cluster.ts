@@ -25,6 +25,8 @@ export interface ClusterOptions {
   requestTimeoutMs?: number;
   /** How long retriable failures are retried. Default 30 s. */
   retryForMs?: number;
+  /** Retry also before any broker has ever answered: for services that may be up before their brokers. Default false. */
+  waitForBrokers?: boolean;
   /** Age at which metadata is asked for again without need. Default 5 minutes. */
   metadataMaxAgeMs?: number;
 }
@@ -53,7 +55,7 @@ export class Cluster {
   private nextLane = 1;
   private closed = false;
   /** A broker has answered once: from then on an unreachable one is waited for. */
-  private reached = false;
+  private reached: boolean;
 
   /** Throws kind `invalid`, code BAD_ADDRESS. */
   constructor(options: ClusterOptions) {
@@ -62,6 +64,7 @@ export class Cluster {
     this.random = options.random;
     this.logger = options.logger ?? silentLogger;
     this.bootstrap = options.brokers.map(parseAddress);
+    this.reached = options.waitForBrokers ?? false;
   }
 
   /** A lane of its own, for a poll loop or a group member. */
