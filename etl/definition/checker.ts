@@ -4,9 +4,9 @@ import { diagnosticAt } from '../../core/config/diagnostic-at.ts';
 import type { Interpolated } from '../../core/config/interpolate.ts';
 import { dotted, type Path, type TomlDocument } from '../../core/config/toml.ts';
 import { check } from '../../core/config/zod-diagnostics.ts';
-import { explainUnknownKey } from './explain-keys.ts';
+import { explainUnknownKey, type FileShape } from './explain-keys.ts';
 import type { FoundModule, ModuleCatalog } from './module-ref.ts';
-import { type ConnectorSchemas, opaque } from './schema.ts';
+import type { ConnectorSchemas } from './schema.ts';
 
 interface Types {
   sinkTypes: ConnectorSchemas;
@@ -20,8 +20,10 @@ export class Checker {
   readonly document: TomlDocument;
   readonly types: Types;
   private readonly interpolated: Interpolated;
+  private readonly shape: FileShape;
 
-  constructor(document: TomlDocument, interpolated: Interpolated, types: Types) {
+  constructor(document: TomlDocument, interpolated: Interpolated, types: Types, shape: FileShape) {
+    this.shape = shape;
     this.document = document;
     this.interpolated = interpolated;
     this.types = types;
@@ -42,11 +44,7 @@ export class Checker {
       base: path,
       touched: this.interpolated.touched,
       unresolved: this.interpolated.unresolved,
-      explainUnknown: unknown =>
-        explainUnknownKey(unknown, this.document, {
-          sinks: opaque(this.types.sinkTypes),
-          sources: opaque(this.types.sourceTypes),
-        }),
+      explainUnknown: unknown => explainUnknownKey(unknown, this.document, this.shape),
     });
     this.diagnostics.push(...diagnostics);
     return data ?? value;

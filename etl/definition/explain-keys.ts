@@ -2,12 +2,27 @@ import type { Diagnostic } from '../../core/config/diagnostic.ts';
 import { nearest } from '../../core/config/did-you-mean.ts';
 import { knownKeys, type UnknownKey } from '../../core/config/schema-walk.ts';
 import { type Path, type TomlDocument, valueIn } from '../../core/config/toml.ts';
-import { type ConnectorSchemas, pipelineSchema, SINK_SETTINGS, SOURCE_SETTINGS } from './schema.ts';
+import { type ConnectorSchemas, opaque, pipelineSchema, SINK_SETTINGS, SOURCE_SETTINGS } from './schema.ts';
 
 /*
  * TOML's traps, by name: a key below a table header belongs to that table although it looks as if it stood at the top;
  * [[x]] and [x] differ; singular and plural are mixed up. Each gets a sentence with the fix.
  */
+
+/** What a file may hold: the schema with nothing said about connector tables, and the connectors' names. */
+export interface FileShape {
+  schema: ReturnType<typeof pipelineSchema>;
+  sinks: readonly string[];
+  sources: readonly string[];
+}
+
+export function fileShape(sinks: ConnectorSchemas, sources: ConnectorSchemas): FileShape {
+  return {
+    schema: pipelineSchema({ sinks: opaque(sinks), sources: opaque(sources) }),
+    sinks: [...sinks.keys()],
+    sources: [...sources.keys()],
+  };
+}
 
 const TOP_LEVEL: Record<string, string> = {
   steps: 'steps are written one by one: `[[step]]`',
@@ -37,18 +52,18 @@ export function shapeHint(diagnostic: Diagnostic): { help: string } | null {
 export function explainUnknownKey(
   unknown: UnknownKey,
   document: TomlDocument,
-  types: { sinks: ConnectorSchemas; sources: ConnectorSchemas },
+  shape: FileShape,
 ): { message: string; help?: string } | null {
   const { path, key } = unknown;
   const trap = path.length === 0 ? TOP_LEVEL[key] : undefined;
   if (trap) return { message: `unknown key \`${key}\``, help: trap };
-  return connectorKey(unknown, document, types) ?? fallenKey(path, key, document, types) ?? null;
+  return connectorKey(unknown, document, shape) ?? fallenKey(path, key, document, shape) ?? null;
 }
 
 function connectorKey(
   { path, key }: UnknownKey,
   document: TomlDocument,
-  types: { sinks: ConnectorSchemas; sources: ConnectorSchemas },
+  shape: FileShape,
 ): { message: string; help: string } | null {
   const isSource = path.length === 1 && path[0] === 'source';
   const isSink = (path.length === 2 && path[0] === 'sinks') || (path.length === 1 && path[0] === 'dead_letter');
@@ -58,7 +73,7 @@ function connectorKey(
   const settings = isSource ? SOURCE_SETTINGS : path.length === 2 ? SINK_SETTINGS : [];
   const slip = nearest(key, settings);
   if (slip) return { message: `unknown key \`${key}\``, help: `did you mean \`${slip}\`?` };
-  const known = [...(isSource ? types.sources : types.sinks).keys()];
+  const known = isSource ? shape.sources : shape.sinks;
   const near = nearest(key, known);
   const list = `there are: ${known.length > 0 ? known.map(each => `\`${each}\``).join(', ') : 'none'}`;
   return {
@@ -72,12 +87,11 @@ function fallenKey(
   path: Path,
   key: string,
   document: TomlDocument,
-  types: { sinks: ConnectorSchemas; sources: ConnectorSchemas },
+  shape: FileShape,
 ): { message: string; help: string } | null {
-  const schema = pipelineSchema(types);
   for (let length = path.length - 1; length >= 0; length--) {
     const above = path.slice(0, length);
-    if (!knownKeys(schema, above).includes(key)) continue;
+    if (!knownKeys(shape.schema, above).includes(key)) continue;
     const home = length === 0 ? 'the top of the file' : `\`${header(above, document)}\``;
     const here = header(path, document);
     return {

@@ -3,12 +3,12 @@ import { type Interpolated, interpolate } from '../../core/config/interpolate.ts
 import { dotted, parseToml, type Path, type TomlDocument } from '../../core/config/toml.ts';
 import { check } from '../../core/config/zod-diagnostics.ts';
 import { Checker } from './checker.ts';
-import { explainUnknownKey, shapeHint } from './explain-keys.ts';
+import { explainUnknownKey, type FileShape, fileShape, shapeHint } from './explain-keys.ts';
 import type { ModuleCatalog } from './module-ref.ts';
 import type { PipelinePlan } from './plan.ts';
 import { planOf } from './plan-of.ts';
 import { checkRules } from './rules.ts';
-import { type ConnectorSchemas, opaque, type PipelineFile, pipelineSchema } from './schema.ts';
+import type { ConnectorSchemas, PipelineFile } from './schema.ts';
 
 export interface ReadOptions {
   /** `run`: an unset variable without default is an error; `lint`: a warning. */
@@ -40,11 +40,12 @@ export function readPipeline(text: string, file: string, options: ReadOptions): 
   const interpolated = interpolate(document, { ...options, skip: path => path[0] === 'test' });
   diagnostics.push(...interpolated.diagnostics);
 
-  const base = readBase(document, interpolated, options);
+  const shape = fileShape(options.sinkTypes, options.sourceTypes);
+  const base = readBase(document, interpolated, shape);
   diagnostics.push(...base.diagnostics);
   let plan: PipelinePlan | null = null;
   if (base.data) {
-    const checker = new Checker(document, interpolated, options);
+    const checker = new Checker(document, interpolated, options, shape);
     checkRules(base.data, checker);
     plan = planOf(base.data, file, checker);
     diagnostics.push(...checker.diagnostics);
@@ -56,16 +57,14 @@ export function readPipeline(text: string, file: string, options: ReadOptions): 
 function readBase(
   document: TomlDocument,
   interpolated: Interpolated,
-  options: ReadOptions,
+  shape: FileShape,
 ): { data: PipelineFile | null; diagnostics: Diagnostic[] } {
-  const types = { sinks: opaque(options.sinkTypes), sources: opaque(options.sourceTypes) };
-  const schema = pipelineSchema(types);
   const run = (value: unknown): ReturnType<typeof check<PipelineFile>> =>
-    check(schema, value, {
+    check(shape.schema, value, {
       document,
       touched: interpolated.touched,
       unresolved: interpolated.unresolved,
-      explainUnknown: unknown => explainUnknownKey(unknown, document, types),
+      explainUnknown: unknown => explainUnknownKey(unknown, document, shape),
     });
   const first = run(interpolated.value);
   if (first.data !== null || first.diagnostics.length > 0) {

@@ -106,7 +106,7 @@ test.each([
   ['table headers', (n: number) => `[a${'.b'.repeat(n)}]`],
 ])('%s that are nested too deeply are a finding too', (_, nested) => {
   expect(parseToml(nested(90), 'x.toml').diagnostics).toEqual([]);
-  for (const depth of [200, 30_000]) {
+  for (const depth of [200, 5_000]) {
     const { document, diagnostics } = parseToml(nested(depth), 'x.toml');
     expect(document).toBeNull();
     expect(diagnostics.map(each => each.message)).toEqual(['lists or tables are nested too deeply']);
