@@ -22,8 +22,8 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 /** Reads the file that `option` names, else `./millstream.toml` if there is one. */
 export function findSettings(option: string | undefined, env: Env, cwd: string): FoundSettings {
-  const path = resolve(cwd, option ?? 'millstream.toml');
-  const file = option !== undefined || existsSync(path) ? path : null;
+  const candidate = resolve(cwd, option ?? 'millstream.toml');
+  const file = option !== undefined || existsSync(candidate) ? candidate : null;
   const loaded = loadConfig({ file, env, readFile: path => readFileSync(path, 'utf8'), cores: availableParallelism() });
   return { loaded, file, baseDirectory: file === null ? cwd : dirname(file) };
 }

@@ -8,7 +8,7 @@ export function createLogger(options: {
   level: LogLevel;
   json: boolean;
   clock: Clock;
-  write(line: string): void;
+  write: (line: string) => void;
   fields?: LogFields;
 }): Logger {
   const { level, json, clock, write, fields = {} } = options;

@@ -49,10 +49,14 @@ interface TopicQueues {
   metadata: TopicMetadata | null;
   /** Sends that wait for the topic's metadata, in order. */
   waiting: { records: readonly OutgoingRecord[]; delivery: Delivery }[];
+  /** Settled when nothing waits for metadata. */
+  loading: Promise<void>;
   queues: Map<number, PartitionQueue>;
   /** Where records without a key go until its batch is closed. */
   sticky: PartitionQueue | null;
 }
+
+const DONE = Promise.resolve();
 
 /** Sends records. Order is kept per partition, also across retries. */
 export class Producer {
@@ -100,7 +104,7 @@ export class Producer {
       if (known.metadata && known.waiting.length === 0) this.enqueue(known, topic, records, delivery);
       else {
         known.waiting.push({ records, delivery });
-        if (known.waiting.length === 1) void this.load(topic, known);
+        if (known.waiting.length === 1) known.loading = this.load(topic, known);
       }
     });
   }
@@ -113,6 +117,7 @@ export class Producer {
 
   /** Sends what is waiting and resolves when everything is acknowledged or has failed. */
   async flush(): Promise<void> {
+    await Promise.all(Array.from(this.topics.values(), topic => topic.loading));
     const queues = [...this.topics.values()].flatMap(topic => [...topic.queues.values()]);
     await Promise.all(queues.map(queue => queue.flush()));
   }
@@ -125,7 +130,8 @@ export class Producer {
 
   private queuesOf(topic: string): TopicQueues {
     let known = this.topics.get(topic);
-    if (!known) this.topics.set(topic, (known = { metadata: null, waiting: [], queues: new Map(), sticky: null }));
+    if (!known)
+      this.topics.set(topic, (known = { metadata: null, waiting: [], loading: DONE, queues: new Map(), sticky: null }));
     return known;
   }
 

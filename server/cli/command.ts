@@ -1,5 +1,6 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { MillstreamError } from '../../core/base/errors.ts';
+import { BrokerError } from '../../core/client/broker-error.ts';
 
 /** What a command sees of the world; handed in, so that tests run commands in-process. */
 export interface Io {
@@ -50,8 +51,8 @@ export async function runCommand(command: Command, args: string[], io: Io): Prom
   const options = { ...command.options, ...COMMON_OPTIONS };
   let parsed: { values: Values; positionals: string[] };
   try {
-    const config: ParseArgsConfig = { args, options: options as ParseArgsConfig['options'], allowPositionals: true };
-    parsed = parseArgs(config) as { values: Values; positionals: string[] };
+    const config: ParseArgsConfig = { args, options: options, allowPositionals: true };
+    parsed = parseArgs(config);
   } catch (error) {
     throw usageError((error as Error).message.split('. ')[0] ?? 'wrong usage', `usage: millstream ${command.usage}`);
   }
@@ -78,7 +79,7 @@ export function helpText(command: Command): string {
 export function exitCodeOf(error: MillstreamError): number {
   if (error.code === 'USAGE') return EXIT.usage;
   if (error.code === 'UNREACHABLE') return EXIT.unreachable;
-  if (error.code === 'REFUSED') return EXIT.refused;
+  if (error.code === 'REFUSED' || error instanceof BrokerError) return EXIT.refused;
   return EXIT.problems;
 }
 

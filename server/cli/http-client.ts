@@ -13,7 +13,10 @@ export async function ask(base: string, path: string, init: RequestInit = {}): P
   }
   if (response.ok) return response;
   const problem = (await response.json().catch(() => ({}))) as { detail?: string; help?: string };
-  throw new MillstreamError('invalid', 'REFUSED', problem.detail ?? `the server answered ${response.status}`, {
-    ...(problem.help === undefined ? {} : { help: problem.help }),
-  });
+  throw new MillstreamError(
+    'invalid',
+    'REFUSED',
+    problem.detail ?? `the server answered ${response.status}`,
+    problem.help === undefined ? {} : { help: problem.help },
+  );
 }

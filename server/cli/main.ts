@@ -83,7 +83,7 @@ function processIo(): Io {
     env: process.env,
     cwd: process.cwd(),
     stdin: process.stdin,
-    isTerminal: process.stdout.isTTY === true,
+    isTerminal: process.stdout.isTTY,
     signal: stopping.signal,
   };
 }

@@ -24,7 +24,7 @@ export const start: Command = {
       clock: systemClock,
       write: line => io.err(line),
     });
-    for (const warning of settings.loaded.diagnostics) logger.warn(`${warning.message}`);
+    for (const warning of settings.loaded.diagnostics) logger.warn(warning.message);
     const server = await compose(settings, manifest.version, logger);
     banner(server, settings.config.network.kafka_listen.host, settings.config.network.http_listen.host, began, io);
     void tellStory(server, io);

@@ -1,4 +1,3 @@
-import type { Server } from 'node:http';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Clock } from '../../../core/base/clock.ts';
 import { MillstreamError } from '../../../core/base/errors.ts';
@@ -19,7 +18,7 @@ export interface HttpServerOptions {
   version: string;
   /** Largest batch that a POST of records may make. */
   maxBatchBytes: number;
-  pipelines(): PipelineView[];
+  pipelines: () => PipelineView[];
   /** Names of what is not ready yet; empty: ready. */
   waitingFor(): string[];
   /** One sentence when the process is alive but cannot work (storage failed); null: healthy. */
@@ -36,7 +35,7 @@ const BODY_LIMIT = 16 * 1024 * 1024;
 
 /** The admin and data API over HTTP, and the page at `/`. Rejects with the system's error when the port is taken. */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
-  const app: FastifyInstance<Server> = fastify({ bodyLimit: BODY_LIMIT, forceCloseConnections: true });
+  const app: FastifyInstance = fastify({ bodyLimit: BODY_LIMIT, forceCloseConnections: true });
   app.removeContentTypeParser('text/plain');
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   app.setErrorHandler((error, _request, reply) => sendProblem(reply, error));

@@ -1,0 +1,75 @@
+import { type ConsumedRecord, consume as consumeTopic } from '../../core/client/consumer.ts';
+import type { Cluster } from '../../core/client/cluster.ts';
+import { consumeGroup } from '../../core/client/group-consumer.ts';
+import { toJson } from '../api/http/record-json.ts';
+import { type Command, EXIT, type Io, text, usageError, type Values, wholeNumber } from './command.ts';
+import { BROKERS_OPTION } from './target.ts';
+import { withCluster } from './with-cluster.ts';
+
+export const consume: Command = {
+  usage: 'consume TOPIC [--from earliest|latest|OFFSET] [--exit-at-end] [--limit N] [--group GROUP] [--json]',
+  summary: 'print the values of records, one a line',
+  words: [1, 1],
+  options: {
+    ...BROKERS_OPTION,
+    from: { type: 'string', help: 'earliest, latest (the default) or an offset' },
+    'exit-at-end': { type: 'boolean', short: 'e', help: 'end when everything that was there has been printed' },
+    limit: { type: 'string', short: 'n', help: 'end after this many records' },
+    partition: { type: 'string', short: 'p', help: 'only this partition' },
+    group: { type: 'string', short: 'g', help: 'read as a member of this group and commit positions' },
+    json: { type: 'boolean', help: 'one JSON object a record: partition, offset, key, headers, value, timestamp' },
+  },
+  async run([topic = ''], values, io) {
+    const limit = wholeNumber(values, 'limit', 1, Number.MAX_SAFE_INTEGER) ?? Number.POSITIVE_INFINITY;
+    const line = values['json'] === true ? jsonLine : valueLine;
+    let printed = 0;
+    await withCluster(values, io, async cluster => {
+      for await (const records of recordsOf(cluster, topic, values, io)) {
+        const wanted = records.slice(0, limit - printed);
+        io.out(wanted.map(line).join(''));
+        printed += wanted.length;
+        if (printed >= limit || io.signal.aborted) break;
+      }
+    });
+    if (printed === 0 && values['exit-at-end'] === true && text(values, 'from') === undefined) {
+      io.err('nothing new; --from earliest prints what is there\n');
+    }
+    return EXIT.ok;
+  },
+};
+
+function recordsOf(
+  cluster: Cluster,
+  topic: string,
+  values: Values,
+  io: Io,
+): AsyncGenerator<ConsumedRecord[], void, void> {
+  const from = fromOf(values);
+  const exitAtEnd = values['exit-at-end'] === true;
+  const group = text(values, 'group');
+  const partition = wholeNumber(values, 'partition', 0, 2 ** 31 - 1);
+  if (group === undefined) {
+    const partitions = partition === undefined ? {} : { partitions: [partition] };
+    return consumeTopic(cluster, { topic, from, exitAtEnd, signal: io.signal, ...partitions });
+  }
+  if (typeof from === 'number' || partition !== undefined) {
+    throw usageError(
+      'a group reads all partitions from its positions: --group goes with --from earliest or latest only',
+    );
+  }
+  return consumeGroup(cluster, { group, topics: [topic], from, exitAtEnd, signal: io.signal });
+}
+
+function fromOf(values: Values): 'earliest' | 'latest' | number {
+  const from = text(values, 'from') ?? 'latest';
+  if (from === 'earliest' || from === 'latest') return from;
+  const offset = Number(from);
+  if (Number.isSafeInteger(offset) && offset >= 0) return offset;
+  throw usageError(`--from takes earliest, latest or an offset, not "${from}"`);
+}
+
+const jsonLine = (record: ConsumedRecord): string => `${JSON.stringify(toJson(record, record.partition))}\n`;
+
+function valueLine({ value }: ConsumedRecord): string {
+  return `${value === null ? '' : Buffer.from(value.buffer, value.byteOffset, value.length).toString()}\n`;
+}
