@@ -6,6 +6,12 @@ export class Bytes {
     public length: i32 = -1,
   ) {}
 
+  /** A string's UTF-8. */
+  static of(text: string): Bytes {
+    const buffer = String.UTF8.encode(text);
+    return new Bytes(changetype<usize>(buffer), buffer.byteLength);
+  }
+
   get isNull(): bool {
     return this.length < 0;
   }
@@ -15,10 +21,9 @@ export class Bytes {
     return this.length <= 0 ? '' : String.UTF8.decodeUnsafe(this.ptr, this.length);
   }
 
+  /** Is it this text in UTF-8? A null value is none. */
   equals(text: string): bool {
-    const length = String.UTF8.byteLength(text);
-    if (length != this.length) return false;
-    const bytes = String.UTF8.encode(text);
-    return memory.compare(this.ptr, changetype<usize>(bytes), length) == 0;
+    if (this.length != String.UTF8.byteLength(text)) return false;
+    return memory.compare(this.ptr, Bytes.of(text).ptr, this.length) == 0;
   }
 }

@@ -1,4 +1,4 @@
-import { hexDigit } from './scan';
+import { hexDigit } from './scan-string';
 
 /*
  * Between the text of a JSON string and the UTF-8 that it stands for.

@@ -1,4 +1,4 @@
-import { utf8 } from './text';
+import { Bytes } from './bytes';
 
 /*
  * The three functions that the host gives every module (DESIGN 6), and what the compiler calls on `throw` and a
@@ -22,20 +22,14 @@ export const ERROR: i32 = 3;
 
 /** One line to the module's log; the host cuts it at 1 KiB and passes on 100 lines a second. */
 export function log(text: string, level: i32 = INFO): void {
-  const bytes = utf8(text);
-  hostLog(level, changetype<usize>(bytes), bytes.byteLength);
+  const bytes = Bytes.of(text);
+  hostLog(level, bytes.ptr, bytes.length);
 }
 
 export function failAt(index: i32, code: string, text: string): void {
-  const codeBytes = utf8(code);
-  const textBytes = utf8(text);
-  hostFail(
-    index,
-    changetype<usize>(codeBytes),
-    codeBytes.byteLength,
-    changetype<usize>(textBytes),
-    textBytes.byteLength,
-  );
+  const codeBytes = Bytes.of(code);
+  const textBytes = Bytes.of(text);
+  hostFail(index, codeBytes.ptr, codeBytes.length, textBytes.ptr, textBytes.length);
 }
 
 let current: i32 = -1;

@@ -3,8 +3,7 @@ import { quoteTo, quotedSize } from './escape';
 import { Json } from './json';
 import { numberText } from './number';
 import { Path, parsePath } from './path';
-import { rejectionAddress, rejectionExpected } from './scan';
-import { bytesOf } from './text';
+import { rejectionAddress, rejectionExpected } from './rejection';
 
 /** Checks the whole text; null when it is not JSON (then `rejection` says why). */
 export function parse(text: Bytes): Json | null {
@@ -31,7 +30,7 @@ export function path(text: string): Path {
 
 /** JSON text of a string, a number, true or false, for `Json.set`. */
 export function quote(text: string): Bytes {
-  return quoteBytes(bytesOf(text));
+  return quoteBytes(Bytes.of(text));
 }
 
 /** The same of UTF-8 bytes. */
@@ -41,9 +40,9 @@ export function quoteBytes(text: Bytes): Bytes {
 }
 
 export function number(value: f64): Bytes {
-  return bytesOf(numberText(value));
+  return Bytes.of(numberText(value));
 }
 
 export function bool(value: bool): Bytes {
-  return bytesOf(value ? 'true' : 'false');
+  return Bytes.of(value ? 'true' : 'false');
 }

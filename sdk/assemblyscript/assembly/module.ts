@@ -9,6 +9,7 @@ import { Record } from './record';
  * i64 base offset, i64 base timestamp, u32 partition; then per record u32 body length, u32 offset delta, i64 timestamp,
  * body. `transform` runs once for each; `release` gives back what it allocated.
  */
+const FRAME_VERSION: u8 = 1;
 const RECORD_BYTES: usize = 16;
 
 export const record = new Record();
@@ -53,6 +54,7 @@ export function ready(reason: string | null): i32 {
 }
 
 export function open(ptr: usize, length: usize): void {
+  if (load<u8>(ptr) != FRAME_VERSION) throw new Error('input frame of version ' + load<u8>(ptr).toString());
   count = load<i32>(ptr, 4);
   baseOffset = load<i64>(ptr, 8);
   record.partition = load<i32>(ptr, 24);
@@ -75,8 +77,7 @@ export function next(): bool {
   output.openRecord();
   const body = at + RECORD_BYTES;
   const end = body + load<u32>(at);
-  record.openAt(index, baseOffset + load<u32>(at, 4), load<i64>(at, 8));
-  record.open(body, end);
+  record.open(index, baseOffset + load<u32>(at, 4), load<i64>(at, 8), body, end);
   at = end;
   return true;
 }

@@ -1,10 +1,9 @@
 /** 10^0 to 10^22 are exact as f64. */
-// prettier-ignore
 const POWERS = memory.data<f64>([
   1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
   1e21, 1e22,
 ]);
-const EXACT: u64 = 1 << 53;
+const EXACT: u64 = 9007199254740992;
 
 /** A checked JSON number. Up to 2^53 and 22 digits behind the point one division gives the nearest f64. */
 export function parseNumber(from: usize, to: usize): f64 {

@@ -1,13 +1,14 @@
 import { Bytes } from './bytes';
+import { copy } from './copy';
+import { HeaderEdits, findHeader } from './headers';
+import { failAt } from './host';
 import { Json } from './json';
 import * as json from './json-functions';
-import { cursor, readVarint, writeVarint } from './varint';
-import { copy } from './copy';
-import { failAt } from './host';
+import { cursor, readVarint, writeSized } from './varint';
 
 /*
- * Record body, as it lies in Kafka's log: key length (-1 null), key, value length, value, header count,
- * { name length, name, value length, value }*; all lengths zigzag varints.
+ * Record body, as it lies in Kafka's log: key length (-1 null), key, value length, value, headers (see headers.ts);
+ * lengths are zigzag varints.
  */
 
 /**
@@ -21,20 +22,23 @@ export class Record {
   offset: i64 = 0;
   /** The partition that the source record lies in. */
   partition: i32 = 0;
+  /** Key and value of the draft: as they came, or as they were set last. */
   readonly key: Bytes = new Bytes();
   readonly value: Bytes = new Bytes();
 
-  // The input body.
+  /** SDK: position in the frame. */
   index: i32 = 0;
+  /** SDK */
   failed: bool = false;
   private bodyFrom: usize = 0;
   private bodyTo: usize = 0;
   private headersFrom: usize = 0;
-  private changed: bool = false;
+  private sourceTime: i64 = 0;
   private time: i64 = 0;
   private timeSet: bool = false;
-  /** In the order in which they were set; null until the first. */
-  private edits: HeaderEdit[] | null = null;
+  /** Key or value were set. */
+  private changed: bool = false;
+  private edits: HeaderEdits | null = null;
 
   /** Milliseconds since the epoch. */
   get timestamp(): i64 {
@@ -45,6 +49,7 @@ export class Record {
     this.timeSet = true;
   }
 
+  /** The value is null, which differs from empty. Only modules that export `tombstones` are given such records. */
   get isTombstone(): bool {
     return this.value.length < 0;
   }
@@ -65,10 +70,7 @@ export class Record {
   }
 
   setValueText(text: string): void {
-    const buffer = String.UTF8.encode(text);
-    this.value.ptr = changetype<usize>(buffer);
-    this.value.length = buffer.byteLength;
-    this.changed = true;
+    this.setValue(Bytes.of(text));
   }
 
   setKey(bytes: Bytes): void {
@@ -78,30 +80,12 @@ export class Record {
   }
 
   setKeyText(text: string): void {
-    const buffer = String.UTF8.encode(text);
-    this.key.ptr = changetype<usize>(buffer);
-    this.key.length = buffer.byteLength;
-    this.changed = true;
+    this.setKey(Bytes.of(text));
   }
 
   /** The last header of this name; null when there is none. */
   header(name: string): Bytes | null {
-    const wanted = String.UTF8.encode(name);
-    const wantedPtr = changetype<usize>(wanted);
-    const wantedLength = wanted.byteLength;
-    const edit = findEdit(this.edits, wantedPtr, wantedLength);
-    if (edit !== null) return edit.removes ? null : new Bytes(edit.valuePtr, edit.valueLength);
-    let found: Bytes | null = null;
-    let left = readVarint(this.headersFrom);
-    let at = cursor;
-    for (; left > 0; left--) {
-      const length = readVarint(at);
-      const namePtr = cursor;
-      const valueLength = readVarint(namePtr + length);
-      if (sameBytes(namePtr, length, wantedPtr, wantedLength)) found = new Bytes(cursor, valueLength);
-      at = cursor + max(valueLength, 0);
-    }
-    return found;
+    return findHeader(this.headersFrom, this.edits, name);
   }
 
   headerText(name: string): string | null {
@@ -111,17 +95,25 @@ export class Record {
 
   /** Replaces every header of this name. */
   setHeader(name: string, value: string): void {
-    const buffer = String.UTF8.encode(value);
-    this.editHeader(name, changetype<usize>(buffer), buffer.byteLength, false);
+    this.setHeaderBytes(name, Bytes.of(value));
   }
 
   setHeaderBytes(name: string, value: Bytes): void {
-    this.editHeader(name, value.ptr, value.length, false);
+    this.editHeader(name, value, false);
   }
 
   /** Removes every header of this name. */
   removeHeader(name: string): void {
-    this.editHeader(name, 0, -1, true);
+    this.editHeader(name, new Bytes(), true);
+  }
+
+  private editHeader(name: string, value: Bytes, removes: bool): void {
+    let edits = this.edits;
+    if (edits === null) {
+      edits = new HeaderEdits();
+      this.edits = edits;
+    }
+    edits.put(name, value.ptr, value.length, removes);
   }
 
   /** This record cannot be processed: it becomes a dead letter with this code (short, upper case) and sentence, and
@@ -134,13 +126,25 @@ export class Record {
 
   /** Forgets what was set: the record is again as it came. */
   reset(): void {
-    this.open(this.bodyFrom, this.bodyTo);
+    this.openBody(this.bodyFrom, this.bodyTo);
+    this.time = this.sourceTime;
   }
 
-  /** SDK: stands on a body. */
+  /** SDK: stands on a record of the frame. */
   // @ts-ignore: decorator
   @inline
-  open(from: usize, to: usize): void {
+  open(index: i32, offset: i64, timestamp: i64, from: usize, to: usize): void {
+    this.index = index;
+    this.offset = offset;
+    this.sourceTime = timestamp;
+    this.time = timestamp;
+    this.failed = false;
+    this.openBody(from, to);
+  }
+
+  // @ts-ignore: decorator
+  @inline
+  private openBody(from: usize, to: usize): void {
     this.bodyFrom = from;
     this.bodyTo = to;
     const keyLength = readVarint(from);
@@ -156,16 +160,6 @@ export class Record {
   }
 
   /** SDK */
-  // @ts-ignore: decorator
-  @inline
-  openAt(index: i32, offset: i64, timestamp: i64): void {
-    this.index = index;
-    this.offset = offset;
-    this.time = timestamp;
-    this.failed = false;
-  }
-
-  /** SDK */
   get hasNewTimestamp(): bool {
     return this.timeSet;
   }
@@ -175,7 +169,7 @@ export class Record {
   @inline
   maxBodySize(): i32 {
     let size = <i32>(this.bodyTo - this.headersFrom) + max(this.key.length, 0) + max(this.value.length, 0) + 16;
-    if (this.edits !== null) size += sizeOf(this.edits!);
+    if (this.edits !== null) size += this.edits!.maxSize();
     return size;
   }
 
@@ -189,96 +183,8 @@ export class Record {
     }
     to = writeSized(to, this.key.ptr, this.key.length);
     to = writeSized(to, this.value.ptr, this.value.length);
-    if (this.edits !== null) return this.writeHeaders(to, this.edits!);
+    if (this.edits !== null) return this.edits!.write(to, this.headersFrom);
     copy(to, this.headersFrom, <i32>(this.bodyTo - this.headersFrom));
     return to + (this.bodyTo - this.headersFrom);
   }
-
-  private writeHeaders(to: usize, edits: HeaderEdit[]): usize {
-    const before = readVarint(this.headersFrom);
-    let at = cursor;
-    let count = 0;
-    for (let i = 0; i < before; i++) {
-      const nameLength = readVarint(at);
-      const namePtr = cursor;
-      const valueLength = readVarint(namePtr + nameLength);
-      at = cursor + max(valueLength, 0);
-      if (findEdit(edits, namePtr, nameLength) === null) count++;
-    }
-    for (let i = 0; i < edits.length; i++) if (!edits[i].removes) count++;
-    to = writeVarint(to, count);
-    readVarint(this.headersFrom);
-    at = cursor;
-    for (let i = 0; i < before; i++) {
-      const from = at;
-      const nameLength = readVarint(at);
-      const namePtr = cursor;
-      const valueLength = readVarint(namePtr + nameLength);
-      at = cursor + max(valueLength, 0);
-      if (findEdit(edits, namePtr, nameLength) !== null) continue;
-      copy(to, from, <i32>(at - from));
-      to += at - from;
-    }
-    for (let i = 0; i < edits.length; i++) {
-      const edit = edits[i];
-      if (edit.removes) continue;
-      to = writeSized(to, edit.namePtr, edit.nameLength);
-      to = writeSized(to, edit.valuePtr, edit.valueLength);
-    }
-    return to;
-  }
-
-  private editHeader(name: string, valuePtr: usize, valueLength: i32, removes: bool): void {
-    const buffer = String.UTF8.encode(name);
-    const namePtr = changetype<usize>(buffer);
-    let edit = findEdit(this.edits, namePtr, buffer.byteLength);
-    if (edit === null) {
-      edit = new HeaderEdit();
-      edit.namePtr = namePtr;
-      edit.nameLength = buffer.byteLength;
-      if (this.edits === null) this.edits = [];
-      this.edits!.push(edit);
-    }
-    edit.valuePtr = valuePtr;
-    edit.valueLength = valueLength;
-    edit.removes = removes;
-  }
-}
-
-/** What became of the headers of one name. */
-@final
-class HeaderEdit {
-  namePtr: usize = 0;
-  nameLength: i32 = 0;
-  valuePtr: usize = 0;
-  valueLength: i32 = -1;
-  removes: bool = false;
-}
-
-function findEdit(edits: HeaderEdit[] | null, namePtr: usize, nameLength: i32): HeaderEdit | null {
-  if (edits === null) return null;
-  for (let i = 0; i < edits.length; i++) {
-    const edit = edits[i];
-    if (sameBytes(edit.namePtr, edit.nameLength, namePtr, nameLength)) return edit;
-  }
-  return null;
-}
-
-function sizeOf(edits: HeaderEdit[]): i32 {
-  let size = 0;
-  for (let i = 0; i < edits.length; i++) size += edits[i].nameLength + max(edits[i].valueLength, 0) + 10;
-  return size;
-}
-
-function sameBytes(a: usize, aLength: i32, b: usize, bLength: i32): bool {
-  return aLength == bLength && memory.compare(a, b, aLength) == 0;
-}
-
-// @ts-ignore: decorator
-@inline
-function writeSized(to: usize, from: usize, length: i32): usize {
-  to = writeVarint(to, length);
-  if (length <= 0) return to;
-  copy(to, from, length);
-  return to + length;
 }

@@ -1,12 +1,15 @@
-import { SLACK } from './arena';
+import { reject } from './rejection';
+import { findQuote } from './scan-string';
+
+export { reject, seal, unseal } from './rejection';
+export { findQuote } from './scan-string';
 
 /*
  * Walks JSON text (RFC 8259, UTF-8) without building anything. Each function takes the address where its element
  * begins and returns the address behind it, or 0 after `reject`.
  *
- * While text is checked, a zero byte stands behind its last byte (`seal`, `unseal`): no JSON has one outside a string,
- * and in a string it is a forbidden control character, so nothing walks past it and no step has to compare with an
- * end. Text that was checked once is walked without it.
+ * While text is checked it is sealed (see rejection.ts), so that no step has to compare with an end. Text that was
+ * checked once is walked without.
  */
 
 /** More levels than this are refused: walking needs one byte each. */
@@ -16,43 +19,10 @@ const levels = memory.data(1000);
 const QUOTE: u8 = 0x22;
 const COMMA: u8 = 0x2c;
 const COLON: u8 = 0x3a;
-const BACKSLASH: u8 = 0x5c;
 const OPEN_BRACE: u8 = 0x7b;
 /** `":` and `,"` as they are loaded: the usual cases of text without white space. */
 const QUOTE_COLON: u16 = 0x3a22;
 const COMMA_QUOTE: u16 = 0x222c;
-
-let sealedAt: usize = 0;
-let sealedByte: u8 = 0;
-let rejectedAt: usize = 0;
-let rejectedExpected: string = '';
-
-/** Puts the zero byte at `end`. */
-export function seal(end: usize): void {
-  if (end + SLACK > (<usize>memory.size()) << 16 && memory.grow(1) < 0) unreachable();
-  sealedAt = end;
-  sealedByte = load<u8>(end);
-  store<u8>(end, 0);
-}
-
-/** Puts back what was there. */
-export function unseal(): void {
-  store<u8>(sealedAt, sealedByte);
-}
-
-/** Where the last rejected text went wrong, and what should have stood there. */
-export function rejectionAddress(): usize {
-  return rejectedAt;
-}
-export function rejectionExpected(): string {
-  return rejectedExpected;
-}
-
-export function reject(at: usize, expected: string): usize {
-  rejectedAt = at;
-  rejectedExpected = expected;
-  return 0;
-}
 
 // @ts-ignore: decorator
 @inline
@@ -66,95 +36,6 @@ function skipSpaces(at: usize): usize {
     if (byte != 0x20 && byte != 0x0a && byte != 0x0d && byte != 0x09) return at;
     at++;
   }
-}
-
-/** Bits for quote, backslash and, in one signed comparison, control characters (below 0x20) and the bytes of longer
- * UTF-8 sequences (negative): everything that ends a stretch of plain text. */
-// @ts-ignore: decorator
-@inline
-function stopsIn(v: v128): i32 {
-  return i8x16.bitmask(
-    v128.or(
-      v128.or(i8x16.eq(v, i8x16.splat(QUOTE)), i8x16.eq(v, i8x16.splat(BACKSLASH))),
-      i8x16.lt_s(v, i8x16.splat(0x20)),
-    ),
-  );
-}
-
-/** `at` is behind the opening quote; returns the closing quote. */
-// @ts-ignore: decorator
-@inline
-export function findQuote(at: usize): usize {
-  const stops = stopsIn(v128.load(at));
-  const found = at + ctz(stops);
-  return stops && load<u8>(found) == QUOTE ? found : findQuoteOn(at, stops);
-}
-
-function findQuoteOn(at: usize, stops: i32): usize {
-  while (true) {
-    while (!stops) stops = stopsIn(v128.load((at += 16)));
-    at += ctz(stops);
-    // Bytes that are not plain tend to stand together.
-    while (true) {
-      const byte = load<u8>(at);
-      if (byte == QUOTE) return at;
-      if (byte == BACKSLASH) at = skipEscape(at);
-      else if (byte >= 0x80) at = skipUtf8(at);
-      else if (byte < 0x20) return reject(at, byte == 0 ? 'a closing quote' : 'no control character');
-      else break;
-      if (at == 0) return 0;
-    }
-    stops = stopsIn(v128.load(at));
-  }
-}
-
-function skipEscape(at: usize): usize {
-  const kind = load<u8>(at, 1);
-  if (kind == 0x75) {
-    for (let i: usize = 2; i < 6; i++) if (hexDigit(load<u8>(at + i)) < 0) return reject(at + i, 'a hex digit');
-    return at + 6;
-  }
-  const known =
-    kind == QUOTE ||
-    kind == BACKSLASH ||
-    kind == 0x2f || // " \ /
-    kind == 0x62 ||
-    kind == 0x66 ||
-    kind == 0x6e ||
-    kind == 0x72 ||
-    kind == 0x74; // b f n r t
-  return known ? at + 2 : reject(at + 1, 'one of "\\/bfnrtu');
-}
-
-/** -1 when it is none. */
-export function hexDigit(byte: u8): i32 {
-  if (<u8>(byte - 0x30) < 10) return byte - 0x30;
-  const letter = byte | 0x20;
-  return <u8>(letter - 0x61) < 6 ? letter - 0x61 + 10 : -1;
-}
-
-/** One sequence of two to four bytes; shortest forms only, no surrogates (Unicode 15, table 3-7). */
-function skipUtf8(at: usize): usize {
-  const lead = load<u8>(at);
-  const second = load<u8>(at, 1);
-  if (lead >= 0xc2 && lead < 0xe0) {
-    if (isTail(second)) return at + 2;
-  } else if (lead >= 0xe0 && lead < 0xf0) {
-    const low: u8 = lead == 0xe0 ? 0xa0 : 0x80;
-    const high: u8 = lead == 0xed ? 0x9f : 0xbf;
-    if (second >= low && second <= high && isTail(load<u8>(at, 2))) return at + 3;
-  } else if (lead >= 0xf0 && lead < 0xf5) {
-    const low: u8 = lead == 0xf0 ? 0x90 : 0x80;
-    const high: u8 = lead == 0xf4 ? 0x8f : 0xbf;
-    if (second >= low && second <= high && isTail(load<u8>(at, 2)) && isTail(load<u8>(at, 3))) return at + 4;
-  }
-  return reject(at, 'UTF-8');
-}
-
-// @ts-ignore: decorator
-@inline
-function isTail(byte: u8): bool {
-  return (byte & 0xc0) == 0x80;
 }
 
 // @ts-ignore: decorator

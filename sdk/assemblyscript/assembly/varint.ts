@@ -1,3 +1,5 @@
+import { copy } from './copy';
+
 /*
  * Zigzag varints, as Kafka's records use them for lengths. `cursor` stands behind the last byte read: a second
  * return value without an object.
@@ -37,4 +39,14 @@ export function writeVarint(at: usize, value: i32): usize {
   }
   store<u8>(at, rest);
   return at + 1;
+}
+
+/** A length and so many bytes; only the length when it is -1 (null). */
+// @ts-ignore: decorator
+@inline
+export function writeSized(to: usize, from: usize, length: i32): usize {
+  to = writeVarint(to, length);
+  if (length <= 0) return to;
+  copy(to, from, length);
+  return to + length;
 }
