@@ -1,4 +1,5 @@
-/** Compiles every module under `modules/` whose sources are here. `npm run check` compares with what is committed. */
+/** Compiles every module under `modules/` that is written in AssemblyScript. `npm run check` compares with what is committed. */
+import { existsSync } from 'node:fs';
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +15,7 @@ export async function buildModules(): Promise<Map<string, Uint8Array>> {
   for (const entry of entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
     if (!entry.isDirectory()) continue;
     const folder = join(MODULES, entry.name);
+    if (!existsSync(join(folder, 'assembly/index.ts'))) continue;
     const manifest = parse(await readFile(join(folder, 'module.toml'), 'utf8'));
     if (typeof manifest['file'] !== 'string') throw new Error(`${folder}/module.toml has no \`file\``);
     built.set(join(folder, manifest['file']), await compileModule(folder));
