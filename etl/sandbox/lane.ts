@@ -58,7 +58,7 @@ export class SlotLane implements Lane {
     return new Promise((resolve, reject) => {
       if (this.broken) return reject(this.broken);
       if (this.closing) return reject(closed());
-      const blame = { suspect: null, single: [], condemned: [] };
+      const blame = { suspects: [], condemned: [], modes: [] };
       this.queue.push({ lane: this, task, at: this.now(), blame, kept: null, length: 0, attempts: 0, resolve, reject });
       this.slot.dispatch();
     });

@@ -36,14 +36,17 @@ export interface Place {
   ordinal: number;
 }
 
-/** What earlier attempts at this task have shown. */
+/**
+ * What earlier attempts at this task have shown. It only grows, and every attempt that ends with its thread adds to it:
+ * so many attempts there are at most.
+ */
 export interface Blame {
-  /** Runs alone, in a fresh instance; null: none. */
-  suspect: Place | null;
-  /** Steps whose calls of several records stood still without saying where. */
-  single: number[];
+  /** A thread stood still on these: they run alone, in a fresh instance. */
+  suspects: Place[];
   /** Stood still alone, too: these are not run again. */
   condemned: (Place & { origin: number; code: string; reason: string })[];
+  /** By step, the least MODE. It grows when a suspect was innocent, or a call of several records did not say where it was. */
+  modes: number[];
 }
 
 export interface OpenMessage {

@@ -59,8 +59,7 @@ export class ModuleStore {
 
   /** Inspects and stores; one of the same name and version is replaced. Throws kind `invalid`. */
   add(bytes: Uint8Array, about: NewModule): StoredModule {
-    if (!NAME.test(about.name)) throw bad(`"${about.name}" is no module name: a-z, 0-9, _, -, . are allowed`);
-    if (!VERSION.test(about.version)) throw bad(`"${about.version}" is no version; write for example 1.0.0`);
+    checkNames(about, '');
     const { abi } = inspect(bytes);
     const module: StoredModule = {
       name: about.name,
@@ -108,17 +107,24 @@ function readManifest(value: unknown, file: string): NewModule & { file: string 
   };
   const name = take<string>('name', 'string', '');
   if (name === '') throw bad(`${file}: name is missing`);
+  const version = take<string>('version', 'string', '0.0.0');
+  checkNames({ name, version }, `${file}: `);
   const configSchema = take<object | null>('config_schema', 'object', null);
   const wasm = take<string>('file', 'string', `${name}.wasm`);
   if (wasm.includes('/') || wasm.includes('\\')) throw bad(`${file}: file must lie beside module.toml`);
   return {
     name,
-    version: take<string>('version', 'string', '0.0.0'),
+    version,
     description: take<string | null>('description', 'string', null),
     redacts: take<boolean>('redacts', 'boolean', false),
     file: wasm,
     ...(configSchema ? { configSchema } : {}),
   };
+}
+
+function checkNames({ name, version }: { name: string; version: string }, where: string): void {
+  if (!NAME.test(name)) throw bad(`${where}"${name}" is no module name: a-z, 0-9, _, -, . are allowed`);
+  if (!VERSION.test(version)) throw bad(`${where}"${version}" is no version; write for example 1.0.0`);
 }
 
 function foldersIn(directory: string): string[] {

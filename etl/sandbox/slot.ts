@@ -7,7 +7,7 @@ import { BufferPool } from './buffer-pool.ts';
 import { PHASE } from './cell.ts';
 import { initFailed } from './errors.ts';
 import type { QueuedTask, SlotLane } from './lane.ts';
-import type { Reply, RunMessage } from './messages.ts';
+import { MODE, type Reply, type RunMessage } from './messages.ts';
 import type { Thread } from './thread.ts';
 import { type Activity, readActivity, Watchdog } from './watchdog.ts';
 
@@ -206,16 +206,21 @@ export class Slot {
       );
       return;
     }
+    // Those that come behind it in the other lanes go first now.
+    this.turn = [...this.lanes].indexOf(lane) + 1;
     const { first, record, count, origin } = activity;
     if (activity.phase === PHASE.alone) {
       blame.condemned.push({ step: activity.step, ordinal: first, origin, ...failure });
-      blame.suspect = null;
-    } else if (record >= 0 && record < count) {
-      blame.suspect = { step: activity.step, ordinal: first + record };
-    } else {
-      blame.suspect = null;
-      blame.single.push(activity.step);
+      return;
     }
+    const mode = blame.modes[activity.step] ?? MODE.frames;
+    const known = record >= 0 && record < count;
+    const wasInnocent = blame.suspects.some(
+      ({ step: s, ordinal }) =>
+        s === activity.step && !blame.condemned.some(each => each.step === s && each.ordinal === ordinal),
+    );
+    if (known) blame.suspects.push({ step: activity.step, ordinal: first + record });
+    if (!known || wasInnocent) blame.modes[activity.step] = Math.min(mode + 1, MODE.fresh);
   }
 
   /** The whole lane ends with this error. */

@@ -133,7 +133,7 @@ export class StepRunner {
       counts: { in: 0, emitted: 0, dropped: 0, passed: 0, dead: 0, out: 0, nanoseconds: 0 },
       failed: [],
     };
-    if (run.blame.single.includes(this.index)) memory.mode = Math.max(memory.mode, MODE.single);
+    memory.mode = Math.max(memory.mode, run.blame.modes[this.index] ?? MODE.frames);
     this.skip = (this.start().capabilities & CAPABILITY.tombstones) === 0;
     const whole = { from: 0, to: run.input.count, first: 0, single: false, alone: false };
     if (whole.to > 0) this.runSpans(whole);
@@ -162,13 +162,11 @@ export class StepRunner {
         this.take(part, count, null, condemned);
         continue;
       }
-      const suspected = marked !== null;
-      const alone = part.alone || suspected;
+      const alone = part.alone || marked !== null;
       const outcome = this.call(part, count, bytes, alone);
       const fault = 'fault' in outcome ? outcome : this.take(part, count, outcome.output, null);
       if (!fault) {
-        // Suspected by the clock, and innocent: the module's word about where it is is not to be trusted.
-        if (suspected) this.memory.mode = Math.min(this.memory.mode + 1, MODE.fresh);
+        // It failed with others and not alone: where the module says it is is not to be trusted.
         if (part.alone) for (const rest of work) rest.single = true;
         continue;
       }
@@ -187,9 +185,10 @@ export class StepRunner {
 
   /** The first place in this range that earlier attempts have marked. */
   private firstMarked(first: number, count: number): number | null {
-    const { suspect, condemned } = this.run.blame;
+    const { suspects, condemned } = this.run.blame;
+    if (suspects.length === 0 && condemned.length === 0) return null;
     let found: number | null = null;
-    for (const place of suspect ? [suspect, ...condemned] : condemned) {
+    for (const place of [...suspects, ...condemned]) {
       if (place.step !== this.index || place.ordinal < first || place.ordinal >= first + count) continue;
       if (found === null || place.ordinal < found) found = place.ordinal;
     }
@@ -246,6 +245,7 @@ export class StepRunner {
       this.fresh = false;
       return { output };
     } catch (error) {
+      this.lines = [];
       const record = error instanceof GuestFault ? -1 : (cell[CELL.record] as number);
       // A module that threw says why before it traps.
       const said = guest.failures.get(record);

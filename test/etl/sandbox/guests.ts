@@ -19,20 +19,20 @@ export function assemble(text: string): Uint8Array {
  * The input lies at 64 KiB, the output at 8 MiB. Progress is reported when `capabilities` has bit 1.
  */
 export function guestText(
-  options: { capabilities?: number; garbage?: string; init?: string; extra?: string } = {},
+  options: { capabilities?: number; garbage?: string; init?: string; extra?: string; special?: string } = {},
 ): string {
-  const { capabilities = 1, garbage = '', init = '', extra = '' } = options;
+  const { capabilities = 1, garbage = '', init = '', extra = '', special = '' } = options;
   return `(module
   (import "millstream" "progress" (func $progress (param i32)))
   (import "millstream" "fail" (func $fail (param i32 i32 i32 i32 i32)))
   (import "millstream" "log" (func $log (param i32 i32 i32)))
+  ${extra}
   (memory (export "memory") 200)
   (global $out (mut i32) (i32.const 8388608))
   (global $count (mut i32) (i32.const 0))
   (global $seen (mut i32) (i32.const 0))
   (data (i32.const 16) "REFUSED")
   (data (i32.const 32) "this value is refused")
-  ${extra}
   (func (export "millstream_abi_v1") (result i32) (i32.const ${capabilities}))
   (func (export "millstream_alloc") (param i32) (result i32)
     (if (i32.gt_u (local.get 0) (i32.const 8323072)) (then (unreachable)))
@@ -52,6 +52,7 @@ export function guestText(
   (func $one (param $index i32) (param $body i32) (param $length i32) (param $kind i32)
     (local $i i32)
     (global.set $seen (i32.add (global.get $seen) (i32.const 1)))
+    ${special}
     (if (i32.eq (local.get $kind) (i32.const 84)) (then (unreachable)))
     (if (i32.eq (local.get $kind) (i32.const 76)) (then (loop $l (br $l))))
     (if (i32.eq (local.get $kind) (i32.const 88)) (then (loop $l
