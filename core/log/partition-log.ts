@@ -318,13 +318,13 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     this.directoryDirty = true;
   }
 
-  /** Stores the start and removes what lies below. In the upkeep's turn: the observer's state at the end of a segment
-   * is stored before the segment may go. */
+  /** In the upkeep's turn: stores the start and removes what lies below. */
   private async applyStart(): Promise<void> {
     const { startOffsets, sync } = this.context;
     const start = this.startOffset;
     let isSaved = true;
     try {
+      await this.upkeep.outlive(start, this);
       startOffsets.set(this.name, start);
       await startOffsets.save();
       this.savedStart = Math.max(this.savedStart, start);

@@ -29,7 +29,7 @@ export class Segment implements Unloadable {
   private opening: Promise<DiskFile> | null = null;
   private indexes: SegmentIndexes | null = null;
   private loading: Promise<SegmentIndexes> | null = null;
-  private readers = 0;
+  private users = 0;
   private closing = false;
   private syncedBytes = 0;
   private newest: number | null = null;
@@ -85,19 +85,15 @@ export class Segment implements Unloadable {
     if (settled) await settled;
     const size = this.sizeBytes;
     this.preallocation?.syncing(size - this.syncedBytes);
-    if (this.file) await sync(this.file);
+    // Without a file it was sealed meanwhile, and synced with that.
+    const { file } = this;
+    if (file) await this.using(() => sync(file));
     this.syncedBytes = size;
   }
 
   /** Fills `target` from `position`; returns the bytes read. */
-  async read(target: Uint8Array, position: number): Promise<number> {
-    this.readers++;
-    try {
-      return await (this.file ?? (await this.openFile())).read(target, position);
-    } finally {
-      this.readers--;
-      if (this.closing) await this.closeFile();
-    }
+  read(target: Uint8Array, position: number): Promise<number> {
+    return this.using(async () => (this.file ?? (await this.openFile())).read(target, position));
   }
 
   async loadIndexes(): Promise<SegmentIndexes> {
@@ -193,6 +189,17 @@ export class Segment implements Unloadable {
     }
   }
 
+  /** The file is not closed while `action` uses it: its number would be another file's in no time. */
+  private async using<T>(action: () => Promise<T>): Promise<T> {
+    this.users++;
+    try {
+      return await action();
+    } finally {
+      this.users--;
+      if (this.closing) await this.closeFile();
+    }
+  }
+
   private openFile(): Promise<DiskFile> {
     this.pool.used(this);
     this.opening ??= this.disk
@@ -203,7 +210,7 @@ export class Segment implements Unloadable {
   }
 
   private async closeFile(): Promise<void> {
-    if (this.readers > 0 || !this.file) return;
+    if (this.users > 0 || !this.file) return;
     const file = this.file;
     this.file = null;
     await file.close();

@@ -76,16 +76,12 @@ export class Upkeep {
 
   /** Moves the recovery point to the log's end. The caller stores it. */
   checkpoint(log: Kept): Promise<void> {
-    return this.inTurn(async () => {
-      await this.sealRolled();
-      const { active, endOffset } = log;
-      const countedBytes = this.counted;
-      const snapshot = this.takeSnapshot(endOffset);
-      await this.context.sync.requestSync(log);
-      await active.saveIndexes(this.syncFile);
-      await this.context.sync.syncDirectory(this.directory);
-      await this.reached(endOffset, countedBytes, snapshot);
-    });
+    return this.inTurn(() => this.checkpointNow(log));
+  }
+
+  /** In turn: sees to it that the observer's state does not depend on batches below `offset`, which may go then. */
+  async outlive(offset: number, log: Kept): Promise<void> {
+    if (this.observer && this.snapshotOffset < offset) await this.checkpointNow(log);
   }
 
   /** Leaves the files as Kafka expects those of a closed log. */
@@ -109,6 +105,17 @@ export class Upkeep {
   /** Resolves when nothing is under way. */
   idle(): Promise<void> {
     return this.last;
+  }
+
+  private async checkpointNow(log: Kept): Promise<void> {
+    await this.sealRolled();
+    const { active, endOffset } = log;
+    const countedBytes = this.counted;
+    const snapshot = this.takeSnapshot(endOffset);
+    await this.context.sync.requestSync(log);
+    await active.saveIndexes(this.syncFile);
+    await this.context.sync.syncDirectory(this.directory);
+    await this.reached(endOffset, countedBytes, snapshot);
   }
 
   private async sealRolled(): Promise<void> {

@@ -179,10 +179,11 @@ export class FaultDisk implements Disk {
   }
 
   async syncDirectory(path: string): Promise<void> {
-    const covered = this.pendingNames.filter(change => namesOf(change).some(name => dirname(name) === path));
+    const covered = new Set(this.pendingNames.filter(change => namesOf(change).some(name => dirname(name) === path)));
     await this.pass();
-    for (const change of covered) applyName(this.durableNames, change);
-    this.pendingNames = this.pendingNames.filter(change => !covered.includes(change));
+    // A sync that began later may have ended before: what it made durable is not made so again.
+    for (const change of this.pendingNames) if (covered.has(change)) applyName(this.durableNames, change);
+    this.pendingNames = this.pendingNames.filter(change => !covered.has(change));
   }
 
   async space(): Promise<{ free: number; total: number }> {
@@ -238,12 +239,13 @@ export class FaultDisk implements Disk {
       },
       truncateSync: truncate,
       datasync: async () => {
-        const covered = node.pending.slice();
+        const covered = new Set(node.pending);
         await this.pass(this.random.float() < 0.1 ? 30 : 3);
-        node.pending = node.pending.filter(change => !covered.includes(change));
+        const left = node.pending.filter(change => covered.has(change));
+        node.pending = node.pending.filter(change => !covered.has(change));
         // As Linux does: after the error the pages count as clean, and what they held is on no disk.
         if (this.faults.datasyncsUntilFailure-- <= 0) throw failure('EIO', path);
-        for (const change of covered) node.durable.apply(change);
+        for (const change of left) node.durable.apply(change);
       },
       close: () => this.pass(),
     };
