@@ -130,6 +130,29 @@ describe('JSON in a module', () => {
     expect(answer('text', json, { path: 'a' })).toBe('[1,[2,3],{}]');
   });
 
+  it('compares a string with a text: escapes, prefixes, other kinds', () => {
+    const same: [json: string, text: string][] = [
+      ['"gold"', 'gold'],
+      ['"g\\u006fld"', 'gold'],
+      ['""', ''],
+      ['"é😀x"', 'é😀x'],
+      ['"\\u00e9"', 'é'],
+    ];
+    const different: [json: string, text: string][] = [
+      ['"gold"', 'gol'],
+      ['"gold"', 'golds'],
+      ['"gold"', ''],
+      ['""', 'x'],
+      ['"é"', 'e'],
+      ['"xé"', 'xè'],
+      ['"x"', 'xé'],
+      ['7', '7'],
+      ['null', 'null'],
+    ];
+    for (const [json, text] of same) expect([json, answer('is', json, { with: text })]).toEqual([json, 'yes']);
+    for (const [json, text] of different) expect([json, answer('is', json, { with: text })]).toEqual([json, 'no']);
+  });
+
   it('decodes and quotes text as JavaScript does', () => {
     const random = seededRandom(5);
     const maker = new JsonMaker(random, { spaces: false, escapes: true, doubles: false });

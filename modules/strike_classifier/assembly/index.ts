@@ -19,9 +19,11 @@ export function transform(r: Record, out: Output): void {
   const report = r.json();
   if (report === null) return;
 
-  const damage = report.get('damage').text();
-  if (damage != 'None' && damage != 'Minor' && damage != 'Medium' && damage != 'Substantial') {
-    return r.fail('UNKNOWN_DAMAGE', 'damage "' + damage + '" is none of None, Minor, Medium, Substantial');
+  const damage = report.get('damage');
+  const substantial = damage.isText('Substantial');
+  const medium = damage.isText('Medium');
+  if (!substantial && !medium && !damage.isText('None') && !damage.isText('Minor')) {
+    return r.fail('UNKNOWN_DAMAGE', 'damage "' + damage.text() + '" is none of None, Minor, Medium, Substantial');
   }
   const phase = report.get('phase').text();
   const speed = report.get('speed_knots').number();
@@ -32,8 +34,8 @@ export function transform(r: Record, out: Output): void {
 
   const cost = report.get('cost_usd').number(0);
   let tier = 'routine';
-  if (damage == 'Substantial' || cost >= severeFrom) tier = 'severe';
-  else if (damage == 'Medium' || cost >= costlyFrom) tier = 'costly';
+  if (substantial || cost >= severeFrom) tier = 'severe';
+  else if (medium || cost >= costlyFrom) tier = 'costly';
 
   let classified = report.set('tier', json.quote(tier));
   const joules = impactJoules(report.get('wildlife.size').text(), speed);

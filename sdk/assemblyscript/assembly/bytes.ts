@@ -23,7 +23,12 @@ export class Bytes {
 
   /** Is it this text in UTF-8? A null value is none. */
   equals(text: string): bool {
-    if (this.length != String.UTF8.byteLength(text)) return false;
-    return memory.compare(this.ptr, Bytes.of(text).ptr, this.length) == 0;
+    const length = text.length;
+    for (let i = 0; i < length; i++) {
+      const unit = load<u16>(changetype<usize>(text) + ((<usize>i) << 1));
+      if (unit >= 0x80) return this.length >= 0 && this.toString() == text;
+      if (i >= this.length || unit != <u16>load<u8>(this.ptr + i)) return false;
+    }
+    return this.length == length;
   }
 }

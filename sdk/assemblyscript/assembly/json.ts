@@ -150,7 +150,7 @@ export class Json {
 
   /** Is it a string with this text? */
   isText(text: string): bool {
-    return this.isString && this.text() == text;
+    return this.isString && this.utf8().equals(text);
   }
 
   /** A string's text as UTF-8, escapes decoded; of anything else its JSON text. A view when there is nothing to decode. */
