@@ -160,6 +160,18 @@ export function clientSuite(name: string, start: () => Promise<Server>): void {
       expect(valuesOf(await all(topic))).toEqual(['first']);
     });
 
+    test('closing waits for records whose topic is still being looked up', async () => {
+      const topic = await newTopic();
+      const other = newCluster();
+      const producer = new Producer(other);
+      let acknowledged = false;
+      const sent = producer.send(topic, [record(null, 'first')]).then(() => (acknowledged = true));
+      await producer.close();
+      expect(acknowledged).toBe(true);
+      await Promise.all([sent, other.close()]);
+      expect(valuesOf(await all(topic))).toEqual(['first']);
+    });
+
     test('reading begins at an offset, at a time, or at the end', async () => {
       const topic = await newTopic();
       await send(
