@@ -6,7 +6,7 @@ import { instrument } from './instrument.ts';
 import type { ChainMessage, Reply, WorkerMessage } from './messages.ts';
 import { refused } from './errors.ts';
 import type { ChainSpec, ChainStep } from './sandbox.ts';
-import { Thread } from './thread.ts';
+import type { Thread } from './thread.ts';
 import { Watchdog } from './watchdog.ts';
 
 /** The worker serves several modules when they come together. */
@@ -18,6 +18,7 @@ const KEEP_IDLE_MS = 1000;
  */
 export class ModuleCompiler {
   private readonly clock: Clock;
+  private readonly newThread: () => Thread;
   private readonly compiled = new Map<string, Promise<WebAssembly.Module>>();
   private readonly holders = new Map<string, number>();
   private thread: Thread | null = null;
@@ -25,8 +26,9 @@ export class ModuleCompiler {
   private turn: Promise<void> = Promise.resolve();
   private closed = false;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, newThread: () => Thread) {
     this.clock = clock;
+    this.newThread = newThread;
   }
 
   /** The chain as workers get it. */
@@ -109,7 +111,7 @@ export class ModuleCompiler {
   private async run(message: WorkerMessage, limitMs: number, what: string): Promise<Reply> {
     if (this.closed) throw closed();
     this.idle?.cancel();
-    const thread = (this.thread ??= new Thread());
+    const thread = (this.thread ??= this.newThread());
     let timedOut = false;
     const watchdog = new Watchdog({
       clock: this.clock,

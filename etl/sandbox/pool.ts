@@ -15,6 +15,9 @@ export interface SandboxOptions {
   metrics: Metrics;
   /** Worker threads; left out: max(1, cores - 1). */
   workers?: number;
+  /** Where this process keeps its compile cache (the folder that was given to `module.enableCompileCache`, or what
+   * `module.getCompileCacheDir()` is in): with it a worker starts in a third of the CPU time. Left out: none. */
+  compileCache?: string;
 }
 
 /** Starts the worker threads and the warm spare. */
@@ -26,6 +29,7 @@ class SlotSandbox implements Sandbox, SlotHost {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly threadsReplaced;
+  private readonly compileCache: string | null;
   private readonly slots: Slot[];
   private readonly compiler: ModuleCompiler;
   private spare: Thread;
@@ -35,14 +39,15 @@ class SlotSandbox implements Sandbox, SlotHost {
   constructor(options: SandboxOptions) {
     this.clock = options.clock;
     this.logger = options.logger;
+    this.compileCache = options.compileCache ?? null;
     this.threadsReplaced = options.metrics.counter(
       'millstream_sandbox_threads_replaced_total',
       'Worker threads that were replaced because a module stood still or ended them',
     );
     const workers = options.workers ?? Math.max(1, availableParallelism() - 1);
-    this.slots = Array.from({ length: workers }, () => new Slot(this, new Thread()));
-    this.spare = new Thread();
-    this.compiler = new ModuleCompiler(options.clock);
+    this.slots = Array.from({ length: workers }, () => new Slot(this, this.newThread()));
+    this.spare = this.newThread();
+    this.compiler = new ModuleCompiler(options.clock, () => this.newThread());
   }
 
   async probe(chain: ChainSpec): Promise<void> {
@@ -71,8 +76,12 @@ class SlotSandbox implements Sandbox, SlotHost {
 
   takeSpare(): Thread {
     const { spare } = this;
-    this.spare = new Thread();
+    this.spare = this.newThread();
     return spare;
+  }
+
+  private newThread(): Thread {
+    return new Thread(this.compileCache);
   }
 
   async close(): Promise<void> {

@@ -16,7 +16,7 @@ export class Thread {
   private readonly pool: Piscina;
   private dead = false;
 
-  constructor() {
+  constructor(compileCache: string | null) {
     const shared = new SharedArrayBuffer(CELL_BYTES);
     this.cell = new Int32Array(shared);
     this.pool = new Piscina({
@@ -28,7 +28,7 @@ export class Thread {
       recordTiming: false,
       workerData: { cell: shared } satisfies WorkerData,
       // Guests cannot see it, but what is not there cannot leak.
-      env: {},
+      env: compileCache === null ? {} : { NODE_COMPILE_CACHE: compileCache },
     });
     // A worker that dies without a task: the next task's rejection says it again.
     this.pool.on('error', () => {});

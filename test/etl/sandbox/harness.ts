@@ -1,5 +1,7 @@
+import { enableCompileCache, getCompileCacheDir } from 'node:module';
+import { dirname } from 'node:path';
 import { systemClock } from '../../../core/base/clock.ts';
-import { silentLogger } from '../../../core/base/logger.ts';
+import { type Logger, silentLogger } from '../../../core/base/logger.ts';
 import { Metrics } from '../../../core/base/metrics.ts';
 import {
   type BatchOptions,
@@ -11,8 +13,14 @@ import {
 import { openSandbox } from '../../../etl/sandbox/pool.ts';
 import type { LaneTask, Sandbox, TaskResult } from '../../../etl/sandbox/sandbox.ts';
 
-export function testSandbox(workers = 1): Sandbox {
-  return openSandbox({ clock: systemClock, logger: silentLogger, metrics: new Metrics(), workers });
+/** Node's own folder in the temporary directory: the worker threads of many tests start much faster with it. */
+function compileCache(): string {
+  enableCompileCache();
+  return dirname(getCompileCacheDir() ?? '');
+}
+
+export function testSandbox(workers = 1, logger: Logger = silentLogger): Sandbox {
+  return openSandbox({ clock: systemClock, logger, metrics: new Metrics(), workers, compileCache: compileCache() });
 }
 
 export const TIME = 1_700_000_000_000;

@@ -1,9 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { systemClock } from '../../../core/base/clock.ts';
 import type { LogFields, Logger } from '../../../core/base/logger.ts';
-import { Metrics } from '../../../core/base/metrics.ts';
 import { readShape } from '../../../etl/sandbox/module-shape.ts';
-import { openSandbox } from '../../../etl/sandbox/pool.ts';
 import type { ChainStep, Sandbox } from '../../../etl/sandbox/sandbox.ts';
 import { assemble, chainOf, guestText, moduleOf, stepOf } from './guests.ts';
 import { batchOf, outputOf, taskOf, testSandbox, valuesOf } from './harness.ts';
@@ -198,7 +195,7 @@ test('what a module logs comes out with its step, at most 100 lines a second, an
   const lines: [string, LogFields | undefined][] = [];
   const collect = (message: string, fields?: LogFields): void => void lines.push([message, fields]);
   const logger: Logger = { debug: collect, info: collect, warn: collect, error: collect, with: () => logger };
-  const own = openSandbox({ clock: systemClock, logger, metrics: new Metrics(), workers: 1 });
+  const own = testSandbox(1, logger);
   const special = '(call $log (i32.const 1) (i32.const 32) (i32.const 4))';
   const lane = own.openLane(chainOf([stepOf(moduleOf(assemble(guestText({ special }))))]));
   await lane.run(taskOf([batchOf(['a', 'b', 'T', 'c'])]));
