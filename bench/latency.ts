@@ -1,0 +1,88 @@
+/**
+ * Produce -> module -> output topic -> consumer, with a load generator of our own: records leave on a fixed schedule,
+ * whatever the answers do (open loop), and a record's latency counts from its scheduled time.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Millstream } from '../test/servers/millstream.ts';
+import { eventually, sleep } from '../test/servers/process.ts';
+import { Wire } from '../test/servers/wire.ts';
+import { decodeBatches, decodeValues, encodeBatch } from '../test/servers/wire-batch.ts';
+
+const PIPELINE = `name = "latency"
+
+[source]
+topic = "latency.in"
+
+[[step]]
+name = "scrub"
+module = "pii_scrubber"
+config = { fields = ["customer.email"] }
+
+[outputs]
+default = { topic = "latency.out" }
+`;
+
+/** One run against a server of its own. Figures in milliseconds, and how many records came out. */
+export async function latency(ratePerSecond: number, seconds: number): Promise<Record<string, number>> {
+  const server = await Millstream.prepare({ config: { 'broker.default_partitions': 1 } });
+  try {
+    writeFileSync(join(server.folder, 'pipelines', 'latency.toml'), PIPELINE);
+    await server.restart();
+    const [producer, consumer] = await Promise.all([Wire.connect(server.bootstrap), Wire.connect(server.bootstrap)]);
+    await eventually('the pipeline and its output topic', async () => {
+      await producer.createTopic('latency.in', 1);
+      const ready = await fetch(`${server.httpUrl}/ready`);
+      return (ready.ok && (await consumer.listOffset('latency.out', 0, -1)).error === 0) || undefined;
+    });
+    // The first part warms up and is not counted.
+    const warmUp = ratePerSecond * 2;
+    const total = warmUp + ratePerSecond * seconds;
+    const latencies: number[] = [];
+    const started = performance.now() + 100;
+    const due = (n: number): number => started + (n * 1000) / ratePerSecond;
+
+    const read = async (): Promise<void> => {
+      let next = 0;
+      while (next < total) {
+        const answer = await consumer.fetch('latency.out', 0, next, { minBytes: 1, maxWaitMs: 1000 });
+        const now = performance.now();
+        if (answer.error !== 0) throw new Error(`fetch: error ${answer.error}`);
+        for (const batch of decodeBatches(answer.records)) {
+          for (const { offset, value } of decodeValues(batch)) {
+            if (offset < next) continue;
+            const { n } = JSON.parse(value.toString()) as { n: number };
+            if (n !== next) throw new Error(`record ${n} where ${next} was due`);
+            next++;
+            if (n >= warmUp) latencies.push(now - due(n));
+          }
+        }
+        if (now > due(total) + 30_000) throw new Error(`${total - next} records did not come within 30 s of the last`);
+      }
+    };
+    const write = async (): Promise<void> => {
+      const answers: Promise<unknown>[] = [];
+      for (let n = 0; n < total; ) {
+        const now = performance.now();
+        const values: Buffer[] = [];
+        for (; n < total && due(n) <= now; n++) {
+          const text = { n, customer: { name: 'Ada', email: `ada${n % 1000}@example.com` }, note: 'x'.repeat(120) };
+          values.push(Buffer.from(JSON.stringify(text)));
+        }
+        if (values.length > 0) answers.push(producer.produce('latency.in', 0, encodeBatch({ values })));
+        else await sleep(1);
+        // Lets the reader run even when records are due all the time.
+        await new Promise(resolve => setImmediate(resolve));
+      }
+      await Promise.all(answers);
+    };
+    await Promise.all([read(), write()]);
+    producer.close();
+    consumer.close();
+    const sorted = latencies.toSorted((a, b) => a - b);
+    const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+    return { records_per_s: ratePerSecond, p50_ms: at(0.5), p99_ms: at(0.99), p999_ms: at(0.999), most_ms: at(1) };
+  } finally {
+    await server.stop();
+  }
+}
