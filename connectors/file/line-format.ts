@@ -1,10 +1,12 @@
 import { isUtf8 } from 'node:buffer';
 import { DEAD_LETTER_PREFIX, type DeadLetter, deadLetterId, fromDeadRecord } from '../../core/engine/dead-letter.ts';
 import type { Header, LogRecord } from '../../core/engine/records.ts';
+import { isJsonText } from './json-text.ts';
+import type { LineBuffer } from './line-buffer.ts';
 
 /*
  * What a line of the file sink looks like, without its newline:
- *   value      the record's value when it is JSON text (newlines between tokens become spaces),
+ *   value      the record's value when it is JSON text (newlines between tokens become spaces, at its end they are left out),
  *              else {"value_base64":"…"}; a null value is {"value_base64":null}
  *   envelope   {"topic","partition","offset","timestamp","key","headers","value"}; `value` is the JSON as it is, in its
  *              place "value_base64" when it is none; the same for "key", which is text; headers are [name, text] pairs,
@@ -14,18 +16,30 @@ import type { Header, LogRecord } from '../../core/engine/records.ts';
 
 export type LineFormat = 'value' | 'envelope';
 
-export function lineOf(topic: string, partition: number, record: LogRecord, format: LineFormat): string {
-  const letter = record.headers.length === 0 ? null : fromDeadRecord(record);
-  if (letter) return deadLetterLine(record, letter);
-  const json = jsonText(record.value);
-  if (format === 'value') return json ?? `{"value_base64":${base64(record.value)}}`;
-  const { offset, timestamp, key, headers } = record;
-  const keyText = key === null || isUtf8(key) ? `"key":${text(key)}` : `"key_base64":${base64(key)}`;
-  const value = json === null ? `"value_base64":${base64(record.value)}` : `"value":${json}`;
-  return (
-    `{"topic":${JSON.stringify(topic)},"partition":${partition},"offset":${offset},"timestamp":${timestamp},` +
-    `${keyText},"headers":${headersText(headers)},${value}}`
-  );
+export function addLine(
+  out: LineBuffer,
+  topic: string,
+  partition: number,
+  record: LogRecord,
+  format: LineFormat,
+): void {
+  const { offset, timestamp, key, value, headers } = record;
+  const letter = headers.length === 0 ? null : fromDeadRecord(record);
+  const json = jsonLine(value);
+  if (letter) out.addText(deadLetterLine(record, letter));
+  else if (format === 'value') {
+    if (json) out.addBytes(json);
+    else out.addText(`{"value_base64":${base64(value)}}`);
+  } else {
+    const keyText = key === null || isUtf8(key) ? `"key":${text(key)}` : `"key_base64":${base64(key)}`;
+    out.addText(
+      `{"topic":${JSON.stringify(topic)},"partition":${partition},"offset":${offset},"timestamp":${timestamp},` +
+        `${keyText},"headers":${headersText(headers)},`,
+    );
+    if (json) out.addText('"value":').addBytes(json).addText('}');
+    else out.addText(`"value_base64":${base64(value)}}`);
+  }
+  out.endLine();
 }
 
 /**
@@ -59,17 +73,18 @@ function deadLetterLine(record: LogRecord, letter: DeadLetter): string {
   });
 }
 
-/** The value as one line of JSON; null when it is none. */
-function jsonText(value: Uint8Array | null): string | null {
-  if (value === null || value.length === 0 || !isUtf8(value)) return null;
-  const json = asBuffer(value).toString();
-  try {
-    JSON.parse(json);
-  } catch {
-    return null;
-  }
+const NEWLINE = 0x0a;
+const RETURN = 0x0d;
+const SPACE = 0x20;
+
+/** The value's bytes as one line of JSON; null when they are no JSON. */
+function jsonLine(value: Uint8Array | null): Uint8Array | null {
+  if (value === null || !isJsonText(value) || !isUtf8(value)) return null;
+  if (!value.includes(NEWLINE) && !value.includes(RETURN)) return value;
+  let end = value.length;
+  while (value[end - 1] === NEWLINE || value[end - 1] === RETURN) end--;
   // Inside a JSON string a newline is escaped, so these stand between tokens.
-  return json.includes('\n') || json.includes('\r') ? json.replaceAll(/[\r\n]+/g, ' ').trim() : json;
+  return value.slice(0, end).map(byte => (byte === NEWLINE || byte === RETURN ? SPACE : byte));
 }
 
 const isoTime = (at: number): string | number => (Math.abs(at) <= 8.64e15 ? new Date(at).toISOString() : at);

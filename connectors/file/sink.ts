@@ -12,7 +12,8 @@ import type {
 } from '../runtime/contract.ts';
 import { SinkError } from '../runtime/sink-error.ts';
 import type { LineFile } from './line-file.ts';
-import { lineOf } from './line-format.ts';
+import { LineBuffer } from './line-buffer.ts';
+import { addLine } from './line-format.ts';
 import { OpenFiles } from './open-files.ts';
 import { PathTemplate, PLACEHOLDERS, unknownPlaceholder } from './path-template.ts';
 
@@ -79,8 +80,8 @@ class FileSink implements Sink {
     return this.files.release(this);
   }
 
-  private async write({ rows }: RowBatch): Promise<WriteResult> {
-    const lines = new Map<string, string[]>();
+  private async write({ rows, sizeBytes }: RowBatch): Promise<WriteResult> {
+    const lines = new Map<string, LineBuffer>();
     const rejected: Reject[] = [];
     const format = this.config.envelope ? 'envelope' : 'value';
     rows.forEach(({ topic, partition, record }, row) => {
@@ -93,15 +94,13 @@ class FileSink implements Sink {
         });
         return;
       }
-      const line = lineOf(topic, partition, record, format);
-      const of = lines.get(path);
-      if (of) of.push(line);
-      else lines.set(path, [line]);
+      let out = lines.get(path);
+      // The first path of a batch is mostly its only one.
+      if (!out) lines.set(path, (out = new LineBuffer(lines.size === 0 ? sizeBytes + rows.length : 0)));
+      addLine(out, topic, partition, record, format);
     });
     try {
-      await Promise.all(
-        [...lines].map(async ([path, of]) => this.fileAt(path).append(Buffer.from(`${of.join('\n')}\n`))),
-      );
+      await Promise.all([...lines].map(async ([path, out]) => this.fileAt(path).append(out.bytes())));
     } catch (error) {
       throw diskError(error);
     }

@@ -83,7 +83,7 @@ describe('the file sink', () => {
     });
 
     it('stays one line when the JSON is spread over several', async () => {
-      expect(await lines({}, '{\r\n  "a": "x\\ny",\n  "b": 2\n}\n')).toEqual(['{   "a": "x\\ny",   "b": 2 }']);
+      expect(await lines({}, '{\r\n  "a": "x\\ny",\n  "b": 2\n}\n')).toEqual(['{    "a": "x\\ny",   "b": 2 }']);
     });
 
     it('carries anything else in base64', async () => {
