@@ -40,7 +40,8 @@ export interface Failure {
 export interface GuestHost {
   /** The worker's shared cell; `progress` writes into it. */
   cell: Int32Array;
-  log(level: number, line: string): void;
+  /** The line is decoded only when it is wanted. */
+  log: (level: number, line: () => string) => void;
 }
 
 interface CoreExports {
@@ -176,7 +177,7 @@ export class CoreGuest {
   }
 
   private log(level: number, ptr: number, length: number): void {
-    this.host.log(level, this.text(ptr, length, LOG_LINE_BYTES));
+    this.host.log(level, () => this.text(ptr, length, LOG_LINE_BYTES));
   }
 
   private fail(index: number, code: string, reason: string): void {

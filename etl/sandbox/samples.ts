@@ -1,7 +1,7 @@
 import { readBody } from '../../core/engine/records.ts';
 import type { Entry, FrameHelper, Table } from './frame-helper/frame-helper.ts';
 import type { ChainOutput, SampleRecord, StepSample } from './sandbox.ts';
-import type { FailedRecord } from './step-runner.ts';
+import type { FailedRecord } from './verdicts.ts';
 
 const TEXT_BYTES = 4096;
 

@@ -4,9 +4,10 @@ import { FrameHelper, type Table } from './frame-helper/frame-helper.ts';
 import type { ChainMessage, LogLine, OpenMessage, RunMessage, RunReply } from './messages.ts';
 import type { StepCounts, StepSample, TaskResult } from './sandbox.ts';
 import { sampleAfter, sampleBefore } from './samples.ts';
-import { Stop, StepRunner } from './step-runner.ts';
+import { StepRunner } from './step-runner.ts';
 import { listRecords } from './task-input.ts';
 import { finishedBatches } from './task-output.ts';
+import { Stop } from './verdicts.ts';
 
 const LOG_LINES_PER_SECOND = 100;
 /** A helper that has grown beyond this for one big task is not kept. */

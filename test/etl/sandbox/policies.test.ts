@@ -167,6 +167,15 @@ test('tombstones go around a module that does not take them, in their places', a
   expect(result.steps[1]).toMatchObject({ in: 2, emitted: 2, out: 2 });
 });
 
+test('tombstones behind the last record that failed go on', async () => {
+  const lane = laneOf({});
+  const result = await lane.run(taskOf([batchOf(['F', 'a', 'T', null, null])]));
+  await lane.close();
+  expect(valuesOf(outputOf(result))).toEqual(['a', null, null]);
+  expect(result.dead?.letters.map(letter => letter.offset)).toEqual([0, 2]);
+  expect(result.steps[0]).toMatchObject({ in: 3, emitted: 1, dead: 2, out: 1 });
+});
+
 test('tombstones reach a module that takes them', async () => {
   const lane = laneOf({ module: withTombstones });
   const result = await lane.run(taskOf([batchOf([null, 'a', null])]));
