@@ -117,8 +117,14 @@ class FileSource implements SourceReader {
     if (!this.columns) return bytes;
     const fields = csvFields(bytes);
     const json = Array.isArray(fields) ? this.columns.toJson(fields) : fields;
-    if (typeof json === 'string') return Buffer.from(json);
     const at = start.line + 1;
+    if (typeof json === 'string') {
+      const value = Buffer.from(json);
+      const most = this.config.max_line_bytes;
+      if (value.length <= most) return value;
+      const reason = `line ${at} makes a record of ${value.length} bytes, more than ${most}`;
+      return { raw: bytes, at, code: 'LINE_TOO_LONG', reason };
+    }
     const fault = { at, code: json.code, reason: `line ${at}: ${json.reason}` };
     const newline = json.unclosed ? bytes.indexOf(0x0a) : -1;
     if (newline === -1) return { ...fault, raw: bytes };

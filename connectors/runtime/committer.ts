@@ -5,6 +5,12 @@ import { backOffMs } from './back-off.ts';
 import { Ended, type LaneOptions, type Trouble } from './lane.ts';
 import { frameState } from './state-frame.ts';
 
+/** What a dead letter may keep of a record that its topic does not take whole. */
+const SHORT_LETTER_BYTES = 64 * 1024;
+
+/** Makes the batches of a commit; `mostBytes`: what may be kept of a key or value, null for all. */
+export type Appender = (mostBytes: number | null) => Append[];
+
 /** Commits one partition's position and state, again and again while the storage refuses. */
 export class Committer {
   /** First offset that is not committed. */
@@ -30,15 +36,16 @@ export class Committer {
   }
 
   /** Throws `Ended` when the lease is over; any other error is a defect or a wrong call. */
-  async commit(next: bigint, state: string | undefined, append: () => Append[] = () => []): Promise<void> {
+  async commit(next: bigint, state: string | undefined, append: Appender = () => []): Promise<void> {
     const { lease, exactlyOnce, clock, retry, random, on } = this.options;
     // Beside an exactly-once sink's position a missing state would look like a lost one.
     const kept = exactlyOnce && this.framedState === null ? (state ?? '') : state;
     const framed = kept === undefined ? null : frameState(lease.topicId, kept);
+    let mostBytes: number | null = null;
     for (let attempt = 1; ; attempt++) {
       try {
         // Encoded anew for each try: the engine owns the bytes it was given.
-        const batches = append();
+        const batches = append(mostBytes);
         await lease.commit({
           next,
           ...(framed === null ? {} : { state: framed }),
@@ -50,6 +57,10 @@ export class Committer {
       } catch (thrown) {
         const error = asMillstreamError(thrown);
         if (lease.signal.aborted || error.kind === 'conflict') throw new Ended({ how: 'abandoned' });
+        if (error.code === 'MESSAGE_TOO_LARGE' && mostBytes !== SHORT_LETTER_BYTES) {
+          mostBytes = SHORT_LETTER_BYTES;
+          continue;
+        }
         if (!error.retriable) throw error;
         on.retried('transient');
         this.trouble({ state: 'degraded', reason: `${error.message} (${error.code})` });

@@ -257,7 +257,7 @@ export class LanePass {
     const { next } = (ready.at(-1) as Pending).batch;
     const rejected = ready.flatMap(({ batch, delivered }) => [...batch.unreadable, ...(delivered?.rejected ?? [])]);
     const state = ready.findLast(({ delivered }) => delivered?.state !== undefined)?.delivered?.state;
-    await this.committer.commit(next, state, () => bury(lease, rejected));
+    await this.committer.commit(next, state, mostBytes => bury(lease, rejected, mostBytes));
     this.order.splice(0, ready.length);
     let written = 0;
     let filtered = 0;

@@ -20,8 +20,8 @@ export interface LaneOptions {
   random: Random;
   /** This lane's share of the sink's memory, in bytes. */
   share(): number;
-  /** Dead letters for refused records. */
-  bury: (lease: Lease, rejected: readonly Rejected[]) => Append[];
+  /** Dead letters for refused records; `mostBytes` as in `Appender`. */
+  bury: (lease: Lease, rejected: readonly Rejected[], mostBytes: number | null) => Append[];
   on: LaneEvents;
 }
 

@@ -2,10 +2,10 @@ import { type Clock, sleep } from '../../core/base/clock.ts';
 import type { Logger } from '../../core/base/logger.ts';
 import type { Metrics } from '../../core/base/metrics.ts';
 import type { Random } from '../../core/base/random.ts';
-import { fromDeadRecord, toDeadRecord } from '../../core/engine/dead-letter.ts';
 import type { Append, Engine, Lease, Membership } from '../../core/engine/engine.ts';
 import type { LogRecord } from '../../core/engine/records.ts';
 import { appendsOf } from './appends.ts';
+import { sinkLetter } from './letters.ts';
 import { backOffMs } from './back-off.ts';
 import type { BatchLimits } from './batcher.ts';
 import type { ConnectorContext, Sink, SinkConnector } from './contract.ts';
@@ -172,7 +172,7 @@ class SinkRun {
       clock,
       random,
       share: () => Math.max(LEAST_SHARE_BYTES, MEMORY_BYTES / Math.max(1, this.holdings.size)),
-      bury: (from, rejected) => this.bury(from, rejected),
+      bury: (from, rejected, mostBytes) => this.bury(from, rejected, mostBytes),
       on: this.laneEvents(lease),
     };
   }
@@ -189,7 +189,7 @@ class SinkRun {
     };
   }
 
-  private bury(lease: Lease, rejected: readonly Rejected[]): Append[] {
+  private bury(lease: Lease, rejected: readonly Rejected[], mostBytes: number | null): Append[] {
     const { plan, clock } = this.options;
     if (rejected.length === 0) return [];
     if (plan.deadLetterTopic === null) {
@@ -198,24 +198,7 @@ class SinkRun {
       }
       return [];
     }
-    const letters = rejected.map(({ record, code, reason }) =>
-      toDeadRecord(record, {
-        pipeline: plan.pipeline,
-        stage: 'sink',
-        name: plan.name,
-        topic: lease.topic,
-        topicId: lease.topicId,
-        partition: lease.partition,
-        offset: record.offset,
-        index: 0,
-        sha256: null,
-        code,
-        reason,
-        at: clock.now(),
-        replays: fromDeadRecord(record)?.replays ?? 0,
-        input: null,
-      }),
-    );
+    const letters = rejected.map(each => sinkLetter(plan, lease, each, clock.now(), mostBytes));
     return appendsOf(plan.deadLetterTopic, lease.partition % this.deadPartitions, letters);
   }
 

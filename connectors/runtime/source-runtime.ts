@@ -4,13 +4,13 @@ import type { Logger } from '../../core/base/logger.ts';
 import type { Counter, Metrics } from '../../core/base/metrics.ts';
 import { partitionFor } from '../../core/base/murmur2.ts';
 import type { Random } from '../../core/base/random.ts';
-import { toDeadRecord } from '../../core/engine/dead-letter.ts';
 import type { Append, Engine, Lease, Membership } from '../../core/engine/engine.ts';
 import type { NewRecord } from '../../core/engine/records.ts';
-import { appendsOf } from './appends.ts';
+import { appendsOf, MOST_BATCH_BYTES } from './appends.ts';
 import { backOffMs } from './back-off.ts';
 import type { ConnectorContext, SourceBatch, SourceConnector, SourceReader, SourceReject } from './contract.ts';
 import { failureOf } from './failure.ts';
+import { sourceLetter } from './letters.ts';
 import { frameState, unframeState } from './state-frame.ts';
 
 /*
@@ -93,6 +93,7 @@ class SourceRun {
   private stopped: Promise<void> | null = null;
   private membership: Membership | null = null;
   private deadPartitions = 1;
+  private mostBatchBytes = MOST_BATCH_BYTES;
 
   constructor(options: SourceOptions) {
     this.options = options;
@@ -207,8 +208,18 @@ class SourceRun {
 
   private async commit(lease: Lease, batch: SourceBatch, at: Progress): Promise<void> {
     const next = at.next + BigInt(batch.records.length);
-    const append = [...this.spread(lease, batch.records, at.next), ...this.bury(lease, batch.rejected)];
-    await lease.commit({ next, state: frameState(lease.topicId, batch.state), append });
+    const state = frameState(lease.topicId, batch.state);
+    for (;;) {
+      const append = [...this.spread(lease, batch.records, at.next), ...this.bury(lease, batch.rejected)];
+      try {
+        await lease.commit({ next, state, append });
+        break;
+      } catch (error) {
+        // The topic may take smaller batches than most do; a record that is too large alone is for a person to see.
+        if (asMillstreamError(error).code !== 'MESSAGE_TOO_LARGE' || this.mostBatchBytes < 1024) throw error;
+        this.mostBatchBytes /= 4;
+      }
+    }
     at.next = next;
     at.state = batch.state;
     this.counts.read += batch.records.length + batch.rejected.length;
@@ -230,32 +241,12 @@ class SourceRun {
       const partition = record.key === null ? (turn + i) % count : partitionFor(record.key, count);
       lots[partition]?.push(record);
     });
-    return lots.flatMap((lot, partition) => appendsOf(lease.topic, partition, lot));
+    return lots.flatMap((lot, partition) => appendsOf(lease.topic, partition, lot, this.mostBatchBytes));
   }
 
   private bury(lease: Lease, rejected: readonly SourceReject[]): Append[] {
     const { plan, clock } = this.options;
-    const letters = rejected.map(({ raw, at, code, reason }) =>
-      toDeadRecord(
-        { key: null, value: raw, headers: [], timestamp: clock.now() },
-        {
-          pipeline: plan.pipeline,
-          stage: 'source',
-          name: 'source',
-          topic: lease.topic,
-          topicId: lease.topicId,
-          partition: lease.partition,
-          offset: at,
-          index: 0,
-          sha256: null,
-          code,
-          reason,
-          at: clock.now(),
-          replays: 0,
-          input: null,
-        },
-      ),
-    );
+    const letters = rejected.map(each => sourceLetter(plan.pipeline, lease, each, clock.now()));
     return appendsOf(plan.deadLetterTopic, lease.partition % this.deadPartitions, letters);
   }
 

@@ -65,6 +65,8 @@ export class MemoryEngine implements Engine {
   defaultPartitions = 2;
   /** Asked before every commit takes effect: throw to refuse it; a promise delays it. */
   beforeCommit: (lease: Lease, commit: Commit) => void | Promise<void> = () => {};
+  /** As max.message.bytes of every topic, for what is appended by commits. */
+  mostBatchBytes = Number.POSITIVE_INFINITY;
   readonly commits: { group: string; partition: number; commit: Commit }[] = [];
   private readonly topics = new Map<string, Topic>();
   private readonly groups = new Map<string, Group>();
@@ -304,6 +306,10 @@ class MemoryLease implements Lease {
       const key = `${this.topic}-${this.partition}`;
       if (this.signal.aborted || group.epochs.get(key) !== this.epoch) {
         throw new MillstreamError('conflict', 'FENCED', `${key} has another owner`);
+      }
+      for (const { batch } of commit.append ?? []) {
+        if (batch.length <= this.engine.mostBatchBytes) continue;
+        throw new MillstreamError('invalid', 'MESSAGE_TOO_LARGE', `the record batch takes ${batch.length} bytes`);
       }
       const ranges = (commit.append ?? []).map(append => this.engine.appendBatch(append));
       const before = group.positions.get(key)?.state ?? null;

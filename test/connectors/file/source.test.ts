@@ -250,6 +250,14 @@ describe('the file source', () => {
     });
   });
 
+  it('fills a topic that takes small batches only', async () => {
+    engine.mostBatchBytes = 5000;
+    const lines = Array.from({ length: 500 }, (_, i) => `{"i":${i},"x":"${'x'.repeat(100)}"}`);
+    write('in.ndjson', lines.join('\n'));
+    await read({ path: 'in.ndjson' });
+    expect(valuesIn('orders.in')).toEqual(lines);
+  });
+
   describe('that follows', () => {
     it('reads whole lines as they come, and a new file in the place of the old', async () => {
       const clock = new ManualClock();

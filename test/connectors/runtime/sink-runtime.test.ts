@@ -366,6 +366,24 @@ describe('the sink runtime', () => {
       ]);
     });
 
+    it('that are large come out compressed, and are cut only when their topic takes no more', async () => {
+      connector.mood = ({ rows }) => ({ rejected: rows.map((_, row) => ({ row, code: 'NO', reason: 'no' })) });
+      engine.mostBatchBytes = 100_000;
+      const soft = 'x'.repeat(1_000_000);
+      const hard = Buffer.alloc(200_000);
+      seededRandom(1).fill(hard);
+      start();
+      produce(soft);
+      await clock.advance(10);
+      engine.append('orders.out', 0, [record(null, { value: hard })]);
+      await clock.advance(10);
+      expect(position()).toBe(2n);
+      const [first, second] = engine.records('orders.dead');
+      expect(first?.value?.length).toBe(1_000_000);
+      expect(Buffer.from(second?.value ?? [])).toEqual(hard.subarray(0, 65536));
+      expect(deadLetters()[1]?.reason).toBe('no (200000 bytes are cut to 65536: the topic takes no larger letter)');
+    });
+
     it('of the dead-letter drain stay in their topic and make no new letters', async () => {
       await engine.ensureTopic({ name: 'orders.dead', partitions: 1 });
       engine.append('orders.dead', 0, [record('x'), record('y')]);
