@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -5,13 +6,12 @@ import type { LockHost, ProcessIdentity } from './lock-host.ts';
 
 /** The real machine. Process start times come from Linux' /proc; elsewhere only the process id is compared. */
 export function nodeLockHost(): LockHost {
-  let made = 0;
   return {
     self: { pid: process.pid, started: startOf(process.pid) ?? '' },
     isRunning: async (other: ProcessIdentity) => isAlive(other.pid) && (startOf(other.pid) ?? '') === other.started,
     async createExclusive(path, text) {
       // Written aside and linked: whoever sees the file sees all of it.
-      const aside = `${path}.${process.pid}.${made++}`;
+      const aside = `${path}.${randomUUID()}`;
       await mkdir(dirname(path), { recursive: true });
       await writeFile(aside, text);
       try {

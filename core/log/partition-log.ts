@@ -320,26 +320,36 @@ export class LocalPartitionLog implements PartitionLog, Kept {
 
   /** In the upkeep's turn: stores the start and removes what lies below. */
   private async applyStart(): Promise<void> {
-    const { startOffsets, sync } = this.context;
     const start = this.startOffset;
-    let isSaved = true;
     try {
-      await this.upkeep.outlive(start, this);
-      startOffsets.set(this.name, start);
-      await startOffsets.save();
-      this.savedStart = Math.max(this.savedStart, start);
+      await this.saveStart(start);
     } catch (error) {
-      // The disk is full: removing is what makes room again.
-      if (!isNoSpace(error) || (this.segments.all[0] ?? this.active).endOffset > start) throw asUnavailable(error);
-      isSaved = false;
+      if (!isNoSpace(error)) throw asUnavailable(error);
+      // Removing is what makes room again. Each removal is made durable before the next: a segment missing in the
+      // middle would look like damage after a crash.
+      await this.removeBelow(start, () => this.context.sync.syncDirectory(this.directory));
+      await this.saveStart(start).catch((again: unknown) => {
+        throw asUnavailable(again);
+      });
     }
+    await this.removeBelow(start, () => Promise.resolve());
+  }
+
+  private async saveStart(start: number): Promise<void> {
+    const { startOffsets } = this.context;
+    await this.upkeep.outlive(start, this);
+    startOffsets.set(this.name, start);
+    await startOffsets.save();
+    this.savedStart = Math.max(this.savedStart, start);
+  }
+
+  private async removeBelow(start: number, afterEach: () => Promise<void>): Promise<void> {
     for (;;) {
       const segment = this.segments.shiftBelow(start);
       if (!segment) return;
       this.dirty.delete(segment);
       await segment.remove();
-      // Oldest first, for good: a segment missing in the middle would look like damage after a crash.
-      if (!isSaved) await sync.syncDirectory(this.directory);
+      await afterEach();
     }
   }
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { silentLogger } from '../../../core/base/logger.ts';
 import { type Random, seededRandom } from '../../../core/base/random.ts';
-import type { BatchHeader } from '../../../core/log/batch.ts';
+import { type BatchHeader, readBatchHeader } from '../../../core/log/batch.ts';
 import { openLocalLogStore } from '../../../core/log/local-log-store.ts';
-import type { LogConfig, LogId, LogObserver, LogStore, PartitionLog } from '../../../core/log/log.ts';
+import type { Appended, LogConfig, LogId, LogObserver, LogStore, PartitionLog } from '../../../core/log/log.ts';
 import { FaultDisk } from './fault-disk.ts';
 import { batchOf, CONFIG, headersOf } from './harness.ts';
 import { ManualClock } from './manual-clock.ts';
@@ -16,10 +16,18 @@ import { ManualClock } from './manual-clock.ts';
 const SEEDS = 200;
 const STEPS = 50;
 
+interface ModelBatch {
+  baseOffset: number;
+  nextOffset: number;
+  bytes: Buffer;
+}
+
 interface ModelLog {
   id: LogId;
   /** By base offset, in order: everything appended that no crash has taken away. */
-  batches: { baseOffset: number; nextOffset: number; bytes: Buffer }[];
+  batches: ModelBatch[];
+  /** What was ever written at an offset, refused or not: a crash may bring back what nobody was promised. */
+  written: ModelBatch[];
   /** All below were acknowledged or served. */
   promisedEnd: number;
   /** deleteBefore or retention has resolved for this. */
@@ -89,6 +97,7 @@ class Simulation {
     this.models = Array.from({ length: 1 + this.below(3) }, (_, partition) => ({
       id: { topic: 'a-topic', topicId: '00112233445566778899aabbccddeeff', partition },
       batches: [],
+      written: [],
       promisedEnd: 0,
       promisedStart: 0,
       askedStart: 0,
@@ -108,6 +117,7 @@ class Simulation {
       else if (luck < 0.9) await this.stop('close');
       else if (luck < 0.93) await this.stop('kill');
       else if (luck < 0.97) await this.stop('cut');
+      else if (luck < 0.99) this.disk.leaveRoom(this.isFull ? Infinity : this.below(4_000));
       else this.clock.advance(60_000);
       // What runs in the background gets on, but not to its end.
       for (let turns = this.below(4); turns > 0; turns--) await new Promise(resolve => setImmediate(resolve));
@@ -141,14 +151,26 @@ class Simulation {
       ),
     );
     const headers = headersOf(bytes);
-    const { lastOffset, durable } = log.append(bytes, headers);
+    const endOffset = log.endOffset;
+    let appended: Appended | null = null;
+    try {
+      appended = log.append(bytes, headers);
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'DISK_FULL' });
+      expect(this.isFull).toBe(true);
+      expect(log.endOffset).toBe(endOffset);
+    }
     let at = 0;
     for (const header of headers) {
       const nextOffset = header.baseOffset + header.lastOffsetDelta + 1;
       const batch = Buffer.from(bytes.subarray(at, at + header.sizeBytes));
-      model.batches.push({ baseOffset: header.baseOffset, nextOffset, bytes: batch });
+      const entry = { baseOffset: header.baseOffset, nextOffset, bytes: batch };
+      model.written.push(entry);
+      if (appended) model.batches.push(entry);
       at += header.sizeBytes;
     }
+    if (!appended) return;
+    const { lastOffset, durable } = appended;
     const life = this.life;
     const acked = durable.then(() => {
       if (life !== this.life) return;
@@ -175,7 +197,7 @@ class Simulation {
     const life = this.life;
     const done = log.deleteBefore(offset).then(() => {
       if (life === this.life) model.promisedStart = Math.max(model.promisedStart, offset);
-    });
+    }, this.unlessFull);
     if (this.random.float() < 0.5) await done;
   }
 
@@ -183,11 +205,21 @@ class Simulation {
     const { model, log } = this.at(i);
     const floor = log.highWatermark;
     model.askedStart = Math.max(model.askedStart, floor);
-    const done = log.enforceRetention(this.clock.now(), floor);
+    const done = log.enforceRetention(this.clock.now(), floor).catch(this.unlessFull);
     if (this.random.float() < 0.5) await done;
   }
 
-  private async stop(how: 'close' | 'kill' | 'cut'): Promise<void> {
+  private get isFull(): boolean {
+    return this.disk.faults.capacity < Infinity;
+  }
+
+  private readonly unlessFull = (error: unknown): void => {
+    if (!this.isFull) throw error;
+  };
+
+  private async stop(way: 'close' | 'kill' | 'cut'): Promise<void> {
+    // There is no proper stop without room for the files that it writes.
+    const how = way === 'close' && this.isFull ? 'kill' : way;
     if (how === 'close') {
       await this.store?.close();
       for (const model of this.models) model.promisedEnd = model.batches.at(-1)?.nextOffset ?? model.promisedEnd;
@@ -210,27 +242,42 @@ class Simulation {
 
   private async check(i: number, how: 'close' | 'kill' | 'cut'): Promise<void> {
     const { model, log, observer } = this.at(i);
+    const { endOffset } = log;
     const written = model.batches.at(-1)?.nextOffset ?? 0;
-    expect(log.endOffset).toBeGreaterThanOrEqual(how === 'kill' ? written : model.promisedEnd);
-    expect(log.endOffset).toBeLessThanOrEqual(Math.max(written, model.promisedEnd));
-    expect(log.highWatermark).toBe(log.endOffset);
+    expect(endOffset).toBeGreaterThanOrEqual(how === 'kill' ? written : model.promisedEnd);
+    if (how !== 'cut') expect(endOffset).toBe(written);
+    expect(log.highWatermark).toBe(endOffset);
     expect(log.startOffset).toBeGreaterThanOrEqual(model.promisedStart);
     expect(log.startOffset).toBeLessThanOrEqual(model.askedStart);
     if (how === 'close') expect(log.leaderEpoch).toBe(Math.max(model.epoch, 0));
     else if (model.epoch >= 0) expect(log.leaderEpoch).toBeGreaterThan(model.epoch);
-    expect(log.endOffsetForEpoch(log.leaderEpoch)?.endOffset).toBe(log.endOffset);
-    const { endOffset } = log;
+    expect(log.endOffsetForEpoch(log.leaderEpoch)?.endOffset).toBe(endOffset);
     model.epoch = log.leaderEpoch;
-    model.batches = model.batches.filter(batch => batch.nextOffset <= endOffset);
-    // Recovery has synced what it kept.
-    model.promisedEnd = endOffset;
-    if (observer.next !== null) expect(observer.next).toBe(endOffset);
-    if (observer.isWhole) expect(observer.batches).toBe(model.batches.length);
+    const promised = model.batches.filter(batch => batch.nextOffset <= model.promisedEnd);
+    model.batches = promised;
     for (let offset = log.startOffset; offset < endOffset; ) {
       const { batches, nextOffset } = await log.read(offset, 10_000);
       expect(nextOffset).toBeGreaterThan(offset);
+      this.adopt(model, batches);
       this.expectBatches(model, offset, batches);
       offset = nextOffset;
+    }
+    expect(model.batches.at(-1)?.nextOffset ?? 0).toBe(endOffset);
+    // Recovery has synced what it kept.
+    model.promisedEnd = endOffset;
+    model.written = [];
+    if (observer.next !== null) expect(observer.next).toBe(endOffset);
+    if (observer.isWhole) expect(observer.batches).toBe(model.batches.length);
+  }
+
+  /** What is there above the promised end must have been written so at one time or another. */
+  private adopt(model: ModelLog, batches: readonly Uint8Array[]): void {
+    for (const batch of batches) {
+      const { baseOffset } = readBatchHeader(batch);
+      if (baseOffset < (model.batches.at(-1)?.nextOffset ?? 0)) continue;
+      const entry = model.written.find(other => other.baseOffset === baseOffset && other.bytes.equals(batch));
+      if (!entry) throw new Error(`nobody wrote the batch at ${baseOffset}`);
+      model.batches.push(entry);
     }
   }
 

@@ -123,6 +123,11 @@ export class FaultDisk implements Disk {
     return next;
   }
 
+  /** Leaves so many bytes free; Infinity ends it. */
+  leaveRoom(bytes: number): void {
+    this.faults.capacity = this.usedBytes() + bytes;
+  }
+
   async open(path: string, mode: 'read' | 'readwrite' | 'create'): Promise<DiskFile> {
     await this.pass();
     return this.openSync(path, mode);
