@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { silentLogger } from '../../../core/base/logger.ts';
 import { Metrics } from '../../../core/base/metrics.ts';
 import { seededRandom } from '../../../core/base/random.ts';
-import { encodeBatch, finishBatch } from '../../../core/engine/records.ts';
+import { encodeBatch, finishBatch, readBatchHeader } from '../../../core/engine/records.ts';
 import { startDeadLetterDrain } from '../../../connectors/runtime/dead-letter-drain.ts';
 import { SinkError } from '../../../connectors/runtime/sink-error.ts';
 import { contextIn, record } from '../support.ts';
