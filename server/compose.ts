@@ -1,7 +1,6 @@
 import { join, resolve } from 'node:path';
 import { sinkConnectors, sourceConnectors } from '../connectors/index.ts';
 import { systemClock } from '../core/base/clock.ts';
-import { MillstreamError } from '../core/base/errors.ts';
 import type { Logger } from '../core/base/logger.ts';
 import { Metrics } from '../core/base/metrics.ts';
 import { nodeDisk } from '../core/base/node-disk.ts';
@@ -18,6 +17,7 @@ import { brokerConfigOf, declareTopics } from './broker-config.ts';
 import { Pipeline } from './pipeline.ts';
 import { loadProject } from './project.ts';
 import type { Settings } from './settings.ts';
+import { asStartError } from './start-error.ts';
 
 /** A running server. */
 export interface Millstream {
@@ -129,27 +129,4 @@ export async function compose(settings: Settings, version: string, logger: Logge
     await closeAll().catch(() => {});
     throw asStartError(error);
   }
-}
-
-/** The system's errors as sentences that a person can act on. */
-function asStartError(error: unknown): unknown {
-  const { code, address, port, path } = error as NodeJS.ErrnoException & { address?: string; port?: number };
-  if (code === 'EADDRINUSE') {
-    const key = `${address}:${port}`;
-    return new MillstreamError('invalid', 'PORT_IN_USE', `another process listens on ${key}`, {
-      help: 'Stop it, or choose another port: [network] kafka_listen and http_listen in millstream.toml (port 0 = any free one).',
-      cause: error,
-    });
-  }
-  if (code === 'EACCES' || code === 'EPERM') {
-    return new MillstreamError('invalid', 'NO_PERMISSION', `no permission to use ${path ?? `${address}:${port}`}`, {
-      cause: error,
-    });
-  }
-  if (code === 'ENOSPC') {
-    return new MillstreamError('unavailable', 'DISK_FULL', `the disk is full${path ? ` (${path})` : ''}`, {
-      cause: error,
-    });
-  }
-  return error;
 }
