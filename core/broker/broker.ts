@@ -125,12 +125,15 @@ export class Broker {
     return new Broker(options, { topics, coordinator, catalogue });
   }
 
-  /** Answers one decoded request; null when none is to be sent. Never throws for what a client did. */
-  handle(request: SupportedRequest, connection: Connection): ReturnType<AnyHandler> {
+  /**
+   * Answers one decoded request; null when none is to be sent. Never throws for what a client did. What lands in
+   * `whenSent` gives memory of the answer back, once its bytes have left.
+   */
+  handle(request: SupportedRequest, connection: Connection, whenSent: (() => void)[] = []): ReturnType<AnyHandler> {
     const handler = this.handlers[request.apiKey] as AnyHandler | undefined;
     if (!handler) throw new TypeError(`no handler for api key ${request.apiKey}`);
     const { apiVersion, clientId } = request;
-    return handler(request.body, { apiVersion, clientId: clientId ?? '', connection });
+    return handler(request.body, { apiVersion, clientId: clientId ?? '', connection, whenSent });
   }
 
   /** Appends finished batches for someone in this process. Kind `invalid` or `data` when they are refused. */

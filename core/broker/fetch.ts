@@ -38,7 +38,7 @@ interface Item {
  * time is up. Sessions (KIP-227) are declined by answering session id 0.
  */
 export function fetchHandler({ topics, clock, consumed }: FetchOptions): Handler<1> {
-  return async (body, { connection }) => {
+  return async (body, { connection, whenSent }) => {
     if (body.sessionId !== 0 && body.sessionEpoch > 0) {
       return { errorCode: ErrorCode.FETCH_SESSION_ID_NOT_FOUND, sessionId: 0, responses: [] };
     }
@@ -50,7 +50,7 @@ export function fetchHandler({ topics, clock, consumed }: FetchOptions): Handler
     const deadline = clock.monotonic() + body.maxWaitMs;
     const maxBytes = Math.min(body.maxBytes, MAX_RESPONSE_BYTES);
     for (;;) {
-      const sizeBytes = await readMore(items, maxBytes);
+      const sizeBytes = await readMore(items, maxBytes, whenSent);
       const left = deadline - clock.monotonic();
       if (sizeBytes >= body.minBytes || left <= 0 || items.length === 0) break;
       if (items.some(({ errorCode, divergingEpoch }) => errorCode !== ErrorCode.NONE || divergingEpoch)) break;
@@ -107,7 +107,7 @@ const isOpen = (item: Item): boolean =>
 const hasMore = (item: Item): boolean => isOpen(item) && (item.partition?.log.highWatermark ?? 0) > item.next;
 
 /** Reads on where there is more; the first batch of an answer is always whole. Returns the size gathered so far. */
-async function readMore(items: readonly Item[], maxBytes: number): Promise<number> {
+async function readMore(items: readonly Item[], maxBytes: number, whenSent: (() => void)[]): Promise<number> {
   let total = 0;
   for (const { sizeBytes } of items) total += sizeBytes;
   for (const item of items) {
@@ -122,8 +122,10 @@ async function readMore(items: readonly Item[], maxBytes: number): Promise<numbe
       // The log gives at least one batch; only the answer's first one may be more than is allowed.
       if (total > 0 && read.sizeBytes > room) {
         item.full = true;
+        read.release?.();
         continue;
       }
+      if (read.release) whenSent.push(read.release);
       item.batches.push(...read.batches);
       item.sizeBytes += read.sizeBytes;
       item.next = read.nextOffset;

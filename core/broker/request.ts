@@ -12,6 +12,8 @@ export interface RequestContext {
   readonly apiVersion: number;
   readonly clientId: string;
   readonly connection: Connection;
+  /** What the listener calls when the answer has left, or not at all when it cannot be sent. */
+  readonly whenSent: (() => void)[];
 }
 
 /** null: no answer is sent (Produce with acks 0). */

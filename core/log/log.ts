@@ -49,6 +49,9 @@ export interface ReadResult {
   sizeBytes: number;
   /** Offset behind the last batch returned; the asked offset when there is none. */
   nextOffset: number;
+  /** May be called once, when nobody looks at the batches any more: the log then uses their memory again. Whoever does
+   * not call it leaves them to the garbage collector. */
+  release?: () => void;
 }
 
 /** One partition's log. Append and the getters are synchronous: the caller's event-loop turn is the lock. */

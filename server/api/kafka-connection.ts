@@ -14,6 +14,7 @@ import {
   unsupportedApiVersions,
 } from '../../core/protocol/api.ts';
 import { FrameError, FrameReader } from './kafka-frames.ts';
+import { readFrom } from './kafka-socket.ts';
 
 /** Above these no further request is looked at, and reading stops. */
 const MAX_UNSENT_BYTES = 8 * 1024 * 1024;
@@ -22,7 +23,8 @@ const MAX_WAITING_REQUESTS = 1000;
 
 export interface KafkaConnectionOptions {
   broker: Broker;
-  socket: Socket;
+  /** Accepted and paused. */
+  accepted: Socket;
   maxRequestBytes: number;
   clock: Clock;
   logger: Logger;
@@ -34,6 +36,7 @@ interface Slot {
   frameBytes: number;
   chunks: readonly Uint8Array[];
   chunkBytes: number;
+  whenSent: (() => void)[];
   done: boolean;
 }
 
@@ -65,8 +68,9 @@ export class KafkaConnection implements Connection {
   private draining: (() => void) | null = null;
 
   constructor(options: KafkaConnectionOptions) {
-    const { socket, maxRequestBytes, clock } = options;
+    const { accepted, maxRequestBytes, clock } = options;
     this.options = options;
+    const socket = readFrom(accepted, chunk => this.received(chunk));
     this.socket = socket;
     this.clientHost = `/${socket.remoteAddress ?? 'unknown'}`;
     this.frames = new FrameReader(maxRequestBytes, frame => this.backlog.push(frame));
@@ -74,7 +78,6 @@ export class KafkaConnection implements Connection {
     this.stalledSince = clock.monotonic();
     socket.setNoDelay(true);
     socket.setKeepAlive(true);
-    socket.on('data', (chunk: Buffer) => this.received(chunk));
     socket.on('drain', () => this.work());
     socket.on('error', error => options.logger.debug('a connection failed', { client: this.clientHost, error }));
     socket.on('end', () => this.end());
@@ -164,7 +167,7 @@ export class KafkaConnection implements Connection {
       this.refuse(asMillstreamError(error).message);
       return;
     }
-    const slot: Slot = { frameBytes: frame.length, chunks: [], chunkBytes: 0, done: false };
+    const slot: Slot = { frameBytes: frame.length, chunks: [], chunkBytes: 0, whenSent: [], done: false };
     if (!decoded.supported) {
       const { apiKey, apiVersion, correlationId } = decoded;
       if (apiKey !== ApiKey.ApiVersions) {
@@ -194,7 +197,7 @@ export class KafkaConnection implements Connection {
   private handle(request: SupportedRequest, slot: Slot): void {
     const isFetch = request.apiKey === ApiKey.Fetch;
     try {
-      const answer = this.options.broker.handle(request, this);
+      const answer = this.options.broker.handle(request, this, slot.whenSent);
       if (!(answer instanceof Promise)) {
         this.settle(request, slot, answer);
         return;
@@ -237,9 +240,17 @@ export class KafkaConnection implements Connection {
       slots.shift();
       this.waitingBytes -= slot.frameBytes;
       this.readyBytes -= slot.chunkBytes;
-      for (const chunk of slot.chunks) socket.write(chunk);
+      this.send(slot);
     }
     socket.uncork();
+  }
+
+  private send({ chunks, whenSent }: Slot): void {
+    const last = chunks.length - 1;
+    chunks.forEach((chunk, i) => {
+      if (i < last || whenSent.length === 0) this.socket.write(chunk);
+      else this.socket.write(chunk, () => whenSent.forEach(done => done()));
+    });
   }
 
   /** The client will send no more; it still gets its answers. */

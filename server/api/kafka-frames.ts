@@ -1,7 +1,7 @@
 /*
- * Cuts a byte stream into Kafka frames: int32 size, then as many bytes. A frame that lies whole in one piece read from
- * the socket is a view of it; one that spans pieces is gathered in a buffer of its own exact size, so that a big batch
- * can go to the log without another copy.
+ * Cuts a byte stream into Kafka frames: int32 size, then as many bytes. Every frame gets a buffer of its own exact
+ * size, whatever the pieces were: the pieces' memory may be used again at once, and a big batch can go to the log as
+ * the view of its frame that it is.
  */
 
 /** Beyond this a frame's buffer grows as bytes arrive: a size alone must not make us allocate it. */
@@ -17,7 +17,7 @@ export class FrameReader {
   private readonly onFrame: (frame: Buffer) => void;
   private readonly size = Buffer.alloc(SIZE_BYTES);
   private sizeFilled = 0;
-  /** The frame being gathered, and how much of it is there. */
+  /** The frame being gathered, its final size, and how much of it is there. */
   private frame: Buffer | null = null;
   private frameBytes = 0;
   private filled = 0;
@@ -34,50 +34,48 @@ export class FrameReader {
 
   /** Throws FrameError when a size is negative or more than is allowed; nothing can be read after that. */
   push(chunk: Buffer): void {
-    let at = 0;
-    while (at < chunk.length) {
-      if (this.frame) {
-        at = this.fill(chunk, at);
-        continue;
-      }
-      if (this.sizeFilled === 0 && chunk.length - at >= SIZE_BYTES) {
-        this.frameBytes = chunk.readInt32BE(at);
-        at += SIZE_BYTES;
-      } else {
-        this.size[this.sizeFilled++] = chunk[at++] as number;
-        if (this.sizeFilled < SIZE_BYTES) continue;
-        this.frameBytes = this.size.readInt32BE(0);
-      }
-      this.sizeFilled = 0;
-      if (this.frameBytes < 0 || this.frameBytes > this.maxBytes) {
-        throw new FrameError(`a request of ${this.frameBytes} bytes; at most ${this.maxBytes} are allowed`);
-      }
-      if (chunk.length - at >= this.frameBytes) {
-        this.onFrame(chunk.subarray(at, at + this.frameBytes));
-        at += this.frameBytes;
-      } else {
-        this.frame = Buffer.allocUnsafeSlow(Math.min(this.frameBytes, TRUSTED_BYTES));
-        this.filled = 0;
-      }
+    for (let at = 0; at < chunk.length; ) {
+      at = this.frame ? this.fill(this.frame, chunk, at) : this.begin(chunk, at);
     }
   }
 
-  private fill(chunk: Buffer, from: number): number {
-    let frame = this.frame as Buffer;
+  private begin(chunk: Buffer, at: number): number {
+    if (this.sizeFilled === 0 && chunk.length - at >= SIZE_BYTES) {
+      this.frameBytes = chunk.readInt32BE(at);
+      at += SIZE_BYTES;
+    } else {
+      this.size[this.sizeFilled++] = chunk[at++] as number;
+      if (this.sizeFilled < SIZE_BYTES) return at;
+      this.frameBytes = this.size.readInt32BE(0);
+    }
+    this.sizeFilled = 0;
+    if (this.frameBytes < 0 || this.frameBytes > this.maxBytes) {
+      throw new FrameError(`a request of ${this.frameBytes} bytes; at most ${this.maxBytes} are allowed`);
+    }
+    // Small ones share the pool's memory; a big one must not pin what is not its own.
+    this.frame = Buffer.allocUnsafe(Math.min(this.frameBytes, TRUSTED_BYTES));
+    this.filled = 0;
+    if (this.frameBytes === 0) this.finish(this.frame);
+    return at;
+  }
+
+  private fill(frame: Buffer, chunk: Buffer, from: number): number {
     const end = Math.min(chunk.length, from + this.frameBytes - this.filled);
-    if (this.filled + end - from > frame.length) {
-      const bigger = Buffer.allocUnsafeSlow(
-        Math.min(this.frameBytes, Math.max(frame.length * 4, this.filled + end - from)),
-      );
-      frame.copy(bigger, 0, 0, this.filled);
-      this.frame = frame = bigger;
+    const filled = this.filled + end - from;
+    let target = frame;
+    if (filled > frame.length) {
+      target = Buffer.allocUnsafeSlow(Math.min(this.frameBytes, Math.max(frame.length * 4, filled)));
+      target.set(frame.subarray(0, this.filled));
+      this.frame = target;
     }
-    chunk.copy(frame, this.filled, from, end);
-    this.filled += end - from;
-    if (this.filled === this.frameBytes) {
-      this.frame = null;
-      this.onFrame(frame);
-    }
+    target.set(from === 0 && end === chunk.length ? chunk : chunk.subarray(from, end), this.filled);
+    this.filled = filled;
+    if (filled === this.frameBytes) this.finish(target);
     return end;
+  }
+
+  private finish(frame: Buffer): void {
+    this.frame = null;
+    this.onFrame(frame);
   }
 }

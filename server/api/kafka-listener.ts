@@ -33,10 +33,15 @@ export async function startKafkaListener(options: KafkaListenerOptions): Promise
   const connections = new Set<KafkaConnection>();
   const open = metrics.gauge('millstream_kafka_connections', 'Open connections of Kafka clients.');
 
-  const accept = (socket: Socket): void => {
+  const accept = (accepted: Socket): void => {
+    if (connections.size >= network.max_connections) {
+      logger.warn('a connection is refused: there are as many as are allowed', { max: network.max_connections });
+      accepted.destroy();
+      return;
+    }
     const connection = new KafkaConnection({
       broker,
-      socket,
+      accepted,
       maxRequestBytes: network.max_request_bytes,
       clock,
       logger,
@@ -48,11 +53,7 @@ export async function startKafkaListener(options: KafkaListenerOptions): Promise
     connections.add(connection);
     open.set(connections.size);
   };
-  const server = createServer({ allowHalfOpen: true }, accept);
-  server.maxConnections = network.max_connections;
-  server.on('drop', () => {
-    logger.warn('a connection is refused: there are as many as are allowed', { max: network.max_connections });
-  });
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, accept);
   const { host, port } = await listen(server, options);
   server.on('error', error => logger.error('the Kafka listener failed', { error }));
 

@@ -8,7 +8,8 @@ let clock: ManualClock;
 let test: TestBroker;
 beforeEach(async () => {
   clock = new ManualClock();
-  test = await TestBroker.open({ clock });
+  // Housekeeping runs when a test says so: the clock jumps over days.
+  test = await TestBroker.open({ clock, config: { housekeepingIntervalMs: 1e12 } });
   await test.broker.topics.create({ name: 'orders', partitions: 3 });
 });
 afterEach(() => test.close());
