@@ -63,6 +63,11 @@ export function batchSizeAt(bytes: Uint8Array, at: number): number {
   return readInt32(bytes, at + 8) + BATCH_PREFIX_BYTES;
 }
 
+/** Offset behind the batch that begins at `at`; only its first 27 bytes must be there. */
+export function nextOffsetAt(bytes: Uint8Array, at: number): number {
+  return readInt64(bytes, at) + readInt32(bytes, at + 23) + 1;
+}
+
 /** Reads the 61 header bytes at `at`, without checking the CRC. Throws kind `data` when they are not there. */
 export function readBatchHeader(bytes: Uint8Array, at = 0): BatchHeader {
   if (bytes.length - at < BATCH_HEADER_BYTES) throw corrupt('a record batch needs 61 bytes');

@@ -8,6 +8,7 @@ import type { Metrics } from '../base/metrics.ts';
 import type { Random } from '../base/random.ts';
 import { OffsetCheckpoint, replaceFile } from './checkpoints.ts';
 import { LeaderEpochs } from './leader-epochs.ts';
+import { Limit } from './limit.ts';
 import type { LogConfig, LogId, LogObserver, LogStore, PartitionLog } from './log.ts';
 import { DirectoryLock } from './directory-lock.ts';
 import type { LogContext } from './log-context.ts';
@@ -59,6 +60,8 @@ const CLEAN_MARKER = '.kafka_cleanshutdown';
 const ZERO_BYTES = 256 * 1024;
 /** Closed segments of all logs that keep their file and indexes open. */
 const POOL_SEGMENTS = 256;
+/** Each may hold a chunk of a segment in memory while it checks it. */
+const PARALLEL_OPENS = 32;
 const MAX_PREALLOCATE_BYTES = 16 * 1024 * 1024;
 
 /** Opens (or makes) a directory of logs in Kafka's layout. */
@@ -93,6 +96,7 @@ class LocalLogStore implements LogStore {
   private readonly context: LogContext;
   private readonly logs = new Map<string, LocalPartitionLog>();
   private readonly opening = new Map<string, Promise<LocalPartitionLog>>();
+  private readonly opens = new Limit(PARALLEL_OPENS);
   private readonly recoveryBytes: number;
   private wasClean = false;
   private sinceCheckpoint = 0;
@@ -144,9 +148,13 @@ class LocalLogStore implements LogStore {
       if (name.endsWith(DELETED_SUFFIX)) await disk.removeDirectory(`${directory}/${name}`);
     }
     await sync.syncDirectory(directory);
+    if (!this.wasClean && (await this.list()).length > 0) {
+      this.options.logger.warn('The last process did not stop properly: the ends of the logs are checked.');
+    }
     await recoveryPoints.load();
     await startOffsets.load();
     if (!this.options.fsync) this.scheduleFlush();
+    if (this.options.metrics) this.report(this.options.metrics);
   }
 
   async open(id: LogId, config: LogConfig, observer?: LogObserver): Promise<PartitionLog> {
@@ -155,7 +163,7 @@ class LocalLogStore implements LogStore {
     if (this.logs.has(name) || this.opening.has(name)) {
       throw new MillstreamError('conflict', 'LOG_OPEN', `the log ${name} is open already`);
     }
-    const opened = this.openLog(name, id, config, observer ?? null);
+    const opened = this.opens.run(() => this.openLog(name, id, config, observer ?? null));
     this.opening.set(name, opened);
     try {
       const log = await opened;
@@ -168,14 +176,14 @@ class LocalLogStore implements LogStore {
 
   async list(): Promise<LogId[]> {
     const { directory, disk } = this.options;
-    const found: LogId[] = [];
-    for (const name of await disk.list(directory)) {
-      const parsed = name.endsWith(DELETED_SUFFIX) ? null : parseLogDirectoryName(name);
+    const names = (await disk.list(directory)).filter(name => !name.endsWith(DELETED_SUFFIX));
+    const found = names.map(async (name): Promise<LogId[]> => {
+      const parsed = parseLogDirectoryName(name);
       const metadata = parsed && (await readWhole(disk, `${directory}/${name}/${METADATA_FILE}`));
       const topicId = metadata && parseMetadata(metadata.toString());
-      if (parsed && topicId) found.push({ ...parsed, topicId });
-    }
-    return found;
+      return parsed && topicId ? [{ ...parsed, topicId }] : [];
+    });
+    return (await Promise.all(found)).flat();
   }
 
   async remove(id: LogId): Promise<void> {
@@ -298,6 +306,16 @@ class LocalLogStore implements LogStore {
     this.flushTimer = this.options.clock.setTimer(this.options.flushIntervalMs, () => {
       for (const log of this.logs.values()) if (log.isDirty) void this.context.sync.requestSync(log);
       if (!this.failed && !this.closed) this.scheduleFlush();
+    });
+  }
+
+  private report(metrics: Metrics): void {
+    const size = metrics.gauge('millstream_wal_size_bytes', 'Bytes of batches in all local logs.');
+    const hits = metrics.gauge('millstream_cache_hit_ratio', 'Share of log reads answered from memory.');
+    metrics.beforeRead(() => {
+      const { cache } = this.context;
+      size.set([...this.logs.values()].reduce((sum, log) => sum + log.sizeBytes, 0));
+      hits.set(cache.hits + cache.misses === 0 ? 0 : cache.hits / (cache.hits + cache.misses));
     });
   }
 

@@ -1,4 +1,11 @@
-import { type BatchHeader, BATCH_HEADER_BYTES, batchSizeAt, lastOffset, readBatchHeader } from './batch.ts';
+import {
+  type BatchHeader,
+  BATCH_HEADER_BYTES,
+  batchSizeAt,
+  lastOffset,
+  nextOffsetAt,
+  readBatchHeader,
+} from './batch.ts';
 import { INDEX_INTERVAL_BYTES } from './offset-index.ts';
 import { recordSpans, recordsSection } from './record.ts';
 import type { Segment } from './segment.ts';
@@ -26,17 +33,17 @@ export async function readBatches(
     const chunk = buffer.subarray(0, await segment.read(buffer, position));
     let at = 0;
     while (at + BATCH_HEADER_BYTES <= chunk.length) {
-      const header = readBatchHeader(chunk, at);
-      const next = lastOffset(header) + 1;
-      if (next > limit || header.sizeBytes < BATCH_HEADER_BYTES) return found;
+      const size = batchSizeAt(chunk, at);
+      const next = nextOffsetAt(chunk, at);
+      if (next > limit || size < BATCH_HEADER_BYTES) return found;
       if (next > offset) {
-        if (found.length > 0 && header.sizeBytes > room) return found;
-        if (at + header.sizeBytes > chunk.length) break;
-        found.push(chunk.subarray(at, at + header.sizeBytes));
-        room -= header.sizeBytes;
+        if (found.length > 0 && size > room) return found;
+        if (at + size > chunk.length) break;
+        found.push(chunk.subarray(at, at + size));
+        room -= size;
         if (room <= 0) return found;
       }
-      at += header.sizeBytes;
+      at += size;
     }
     if (found.length > 0 || chunk.length === 0) return found;
     // Not reached yet (its batches are bigger than the slack), or the first batch did not fit into the read.

@@ -1,6 +1,6 @@
 import type { DiskFile } from '../base/disk.ts';
 import { MillstreamError } from '../base/errors.ts';
-import { type BatchHeader, lastOffset, patchBatch, readBatchHeader } from './batch.ts';
+import { type BatchHeader, nextOffsetAt, patchBatch } from './batch.ts';
 import type { LeaderEpochs } from './leader-epochs.ts';
 import type { Appended, LogConfig, LogId, LogObserver, PartitionLog, ReadResult } from './log.ts';
 import type { LogContext } from './log-context.ts';
@@ -143,7 +143,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     let sizeBytes = 0;
     for (const batch of batches) sizeBytes += batch.length;
     const newest = batches[batches.length - 1] as Uint8Array;
-    return { batches, sizeBytes, nextOffset: lastOffset(readBatchHeader(newest)) + 1 };
+    return { batches, sizeBytes, nextOffset: nextOffsetAt(newest, 0) };
   }
 
   async offsetForTimestamp(timestamp: number): Promise<{ offset: number; timestamp: number } | null> {
@@ -184,14 +184,14 @@ export class LocalPartitionLog implements PartitionLog, Kept {
 
   async enforceRetention(nowMs: number, floor: number): Promise<void> {
     this.mustBeWritable();
-    if (this.isTooOld(nowMs)) this.roll();
-    const limit = Math.min(floor, this.highWatermark);
-    const keep = await firstToKeep(this.segments.all, this.config, nowMs, limit);
-    if (keep > this.startOffset) this.startOffset = keep;
-    const [first] = this.segments.all;
-    if (first && first !== this.active && first.endOffset <= this.startOffset) {
-      await this.upkeep.inTurn(() => this.applyStart());
-    }
+    if (this.isTooOld(nowMs)) this.rollIfPossible();
+    await this.upkeep.inTurn(async () => {
+      const limit = Math.min(floor, this.highWatermark);
+      const keep = await firstToKeep(this.segments.all, this.config, nowMs, limit);
+      if (keep > this.startOffset) this.startOffset = keep;
+      const [first] = this.segments.all;
+      if (first && first !== this.active && first.endOffset <= this.startOffset) await this.applyStart();
+    });
   }
 
   /** Called by the domain, never twice at a time. */
@@ -234,7 +234,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
   }
 
   private async release(): Promise<void> {
-    this.context.sync.forget(this);
+    this.context.sync.forget(this, logClosed(this.name));
     this.context.cache.drop(this.tail);
     this.listeners.clear();
     await Promise.all(this.segments.all.map(segment => segment.close()));
@@ -316,6 +316,15 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     this.active = fresh;
     this.activeSince = null;
     this.directoryDirty = true;
+  }
+
+  /** On a full disk the segment goes on; what follows may make room. */
+  private rollIfPossible(): void {
+    try {
+      this.roll();
+    } catch (error) {
+      this.context.logger.warn('A segment could not be rolled.', { log: this.name, error });
+    }
   }
 
   /** In the upkeep's turn: stores the start and removes what lies below. */

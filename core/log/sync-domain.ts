@@ -60,8 +60,9 @@ export class SyncDomain {
     return group.promise;
   }
 
-  /** Drops what is remembered about a closed target. */
-  forget(target: SyncTarget): void {
+  /** The target is closed; whoever still waits for it is told `reason`. */
+  forget(target: SyncTarget, reason: Error): void {
+    this.states.get(target)?.gathering?.reject(reason);
     this.states.delete(target);
   }
 

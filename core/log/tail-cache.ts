@@ -1,4 +1,4 @@
-import { lastOffset, readBatchHeader } from './batch.ts';
+import { batchSizeAt, nextOffsetAt } from './batch.ts';
 
 /** What one append wrote: whole batches. */
 interface Cached {
@@ -106,18 +106,17 @@ export class CachedTail {
     const found: Uint8Array[] = [];
     let room = maxBytes;
     for (let i = from; i < this.entries.length; i++) {
-      const { bytes, nextOffset } = this.entries[i] as Cached;
-      const whole = nextOffset <= limit;
+      const { bytes } = this.entries[i] as Cached;
       for (let at = 0; at < bytes.length; ) {
-        const header = readBatchHeader(bytes, at);
-        const next = lastOffset(header) + 1;
-        if (!whole && next > limit) return found;
+        const size = batchSizeAt(bytes, at);
+        const next = nextOffsetAt(bytes, at);
+        if (next > limit) return found;
         if (next > offset) {
-          if (header.sizeBytes > room && found.length > 0) return found;
-          found.push(bytes.subarray(at, at + header.sizeBytes));
-          room -= header.sizeBytes;
+          if (size > room && found.length > 0) return found;
+          found.push(size === bytes.length ? bytes : bytes.subarray(at, at + size));
+          room -= size;
         }
-        at += header.sizeBytes;
+        at += size;
       }
       if (room <= 0) return found;
     }
