@@ -180,15 +180,16 @@ export class CoreGuest {
     this.host.log(level, () => this.text(ptr, length, LOG_LINE_BYTES));
   }
 
-  private fail(index: number, code: string, reason: string): void {
-    if (index < -1 || (this.count >= 0 && (index < 0 || index >= this.count))) {
+  private fail(index: number, saidCode: string, saidReason: string): void {
+    const code = CODE_PATTERN.test(saidCode) ? saidCode : 'FAILED';
+    const reason = saidReason || 'the module gave no reason';
+    const starting = this.count < 0;
+    // Outside of init, -1 is the call as a whole.
+    if (index === -1 && !starting) throw new GuestFault(code, reason);
+    if (index < -1 || (!starting && index >= this.count)) {
       throw new GuestFault('BAD_OUTPUT', `the module failed record ${index} of ${this.count}`);
     }
-    if (this.failures.has(index)) return;
-    this.failures.set(index, {
-      code: CODE_PATTERN.test(code) ? code : 'FAILED',
-      reason: reason || 'the module gave no reason',
-    });
+    if (!this.failures.has(index)) this.failures.set(index, { code, reason });
   }
 }
 

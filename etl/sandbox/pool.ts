@@ -75,7 +75,7 @@ class SlotSandbox implements Sandbox, SlotHost {
   }
 
   takeSpare(): Thread {
-    const { spare } = this;
+    const spare = this.spare.isLost ? this.newThread() : this.spare;
     this.spare = this.newThread();
     return spare;
   }

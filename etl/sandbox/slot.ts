@@ -67,6 +67,7 @@ export class Slot {
 
   /** Sends what may go, the lanes taking turns. */
   dispatch(): void {
+    if (this.thread.isLost && this.inFlight.length === 0 && !this.closed) return this.replaceThread();
     while (!this.closed && this.inFlight.length < IN_FLIGHT) {
       const queued = this.nextTask();
       if (!queued) break;

@@ -15,6 +15,7 @@ export class Thread {
   readonly cell: Int32Array;
   private readonly pool: Piscina;
   private dead = false;
+  private lost = false;
 
   constructor(compileCache: string | null) {
     const shared = new SharedArrayBuffer(CELL_BYTES);
@@ -30,12 +31,17 @@ export class Thread {
       // Guests cannot see it, but what is not there cannot leak.
       env: compileCache === null ? {} : { NODE_COMPILE_CACHE: compileCache },
     });
-    // A worker that dies without a task: the next task's rejection says it again.
+    // Piscina starts another worker in its place, which knows of no lane and has not this cell's history.
+    this.pool.on('workerDestroy', () => {
+      this.lost = true;
+    });
+    // A worker that ends without a task: `isLost` says the same.
     this.pool.on('error', () => {});
   }
 
-  get isDead(): boolean {
-    return this.dead;
+  /** The worker has ended by itself. */
+  get isLost(): boolean {
+    return this.lost;
   }
 
   run(message: WorkerMessage, transfer: ArrayBuffer[] = []): Promise<Reply> {

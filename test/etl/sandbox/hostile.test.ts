@@ -80,6 +80,11 @@ const guests = {
 };
 
 for (const [how, module] of Object.entries(guests)) {
+  // One by one there is less that the place could change.
+  const places = (kind: string): typeof PLACES =>
+    module === guests['reports progress'] || kind === 'T'
+      ? PLACES
+      : PLACES.filter(([where]) => /middle|two/.test(where));
   describe(`a guest that ${how}`, () => {
     for (const [name, kind, code] of [
       ['traps', 'T', /^TRAP$/],
@@ -88,12 +93,15 @@ for (const [how, module] of Object.entries(guests)) {
       ['fails the record', 'F', /^REFUSED$/],
       ['gives more than it may', 'B', /^OUTPUT_TOO_LARGE$/],
     ] as const) {
-      test.each(PLACES)(`that ${name} on the offenders (%s) costs exactly these records`, async (_where, offenders) => {
-        // Some bombs take their time to go off: fewer of them.
-        const few = offenders.length > 2 && 'MBS'.includes(kind);
-        const chosen = few ? offenders.slice(0, 5) : offenders;
-        await check(module, kind, code, few ? 5 : 500, chosen);
-      });
+      test.each(places(kind))(
+        `that ${name} on the offenders (%s) costs exactly these records`,
+        async (_where, offenders) => {
+          // Some bombs take their time to go off: fewer of them.
+          const few = offenders.length > 2 && 'MBS'.includes(kind);
+          const chosen = few ? offenders.slice(0, 5) : offenders;
+          await check(module, kind, code, few ? 5 : 500, chosen);
+        },
+      );
     }
 
     test.each(PLACES)(

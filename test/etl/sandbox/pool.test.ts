@@ -109,13 +109,32 @@ describe('starting a module', () => {
   );
 
   test('gives it its config, the outputs, topic, partition and step', async () => {
-    // Gives back init's JSON as the value of every record: a length, then the text, is what is written.
-    const echo = starting(
-      `(memory.copy (i32.const 1024) (local.get 0) (local.get 1)) (global.set $seen (local.get 1)) (i32.const 0)`,
-    );
-    const lane = sandbox.openLane(chainOf([stepOf(echo, { config: { a: [1, 'é'] } })]));
-    expect(valuesOf(outputOf(await run(lane, ['x'])))).toEqual(['x']);
+    // Init keeps the JSON at 1024; every record's value becomes that JSON: null key, length in two bytes, no headers.
+    const init =
+      '(memory.copy (i32.const 1024) (local.get 0) (local.get 1)) (global.set $kept (local.get 1)) (i32.const 0)';
+    const special = `
+      (i32.store8 (i32.const 4096) (i32.const 1))
+      (i32.store8 (i32.const 4097) (i32.or (i32.shl (global.get $kept) (i32.const 1)) (i32.const 128)))
+      (i32.store8 (i32.const 4098) (i32.shr_u (global.get $kept) (i32.const 6)))
+      (memory.copy (i32.const 4099) (i32.const 1024) (global.get $kept))
+      (i32.store8 (i32.add (i32.const 4099) (global.get $kept)) (i32.const 0))
+      (call $emit (local.get $index) (i32.const 0) (i32.const 4096) (i32.add (global.get $kept) (i32.const 4)))
+      (return)`;
+    const text = guestText({
+      extra: '(global $kept (mut i32) (i32.const 0))',
+      init: `(func (export "millstream_init") (param i32 i32) (result i32) ${init})`,
+      special,
+    });
+    const lane = sandbox.openLane(chainOf([stepOf(moduleOf(assemble(text)), { config: { a: [1, 'é'] } })]));
+    const [value] = valuesOf(outputOf(await run(lane, ['x'])));
     await lane.close();
+    expect(JSON.parse(value ?? '')).toEqual({
+      config: { a: [1, 'é'] },
+      outputs: ['default', 'suspect'],
+      topic: 'orders.in',
+      partition: 3,
+      step: 'step',
+    });
   });
 
   test('a config that the module refuses is an error of kind invalid with the module’s reason', async () => {
