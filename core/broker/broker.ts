@@ -140,6 +140,7 @@ export class Broker {
   produce(topic: string, partition: number, bytes: Uint8Array): Appended {
     const found = this.topics.require(topic).partitions[partition];
     if (!found) throw refused('UNKNOWN_TOPIC_OR_PARTITION', `There is no partition ${topic}-${partition}.`);
+    if (found.topic.internal) throw refused('INVALID_TOPIC_EXCEPTION', `${topic} is an internal topic.`);
     const headers = [];
     for (let at = 0; at < bytes.length; ) {
       const header = checkBatch(bytes, at);

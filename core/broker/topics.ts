@@ -77,20 +77,13 @@ export class Topics {
     const { catalogue, store } = options;
     if (!catalogue.existed) await topics.adoptLogs();
     for (const gone of catalogue.deleting.values()) await topics.removeLogs(gone);
-    const opening: (() => Promise<void>)[] = [];
+    const opening: { topic: Topic; index: number }[] = [];
     for (const stored of catalogue.topics.values()) {
       const topic = new Topic(stored, topicSettings(stored.configs, options.config), options.metrics);
       topics.publish(topic);
-      for (let index = 0; index < stored.partitions; index++) {
-        opening.push(async () => {
-          topic.partitions[index] = await topics.openPartition(topic, index);
-        });
-      }
+      for (let index = 0; index < stored.partitions; index++) opening.push({ topic, index });
     }
-    const workers = Array.from({ length: OPEN_AT_ONCE }, async () => {
-      for (let open = opening.pop(); open; open = opening.pop()) await open();
-    });
-    await Promise.all(workers);
+    for (const partition of await topics.openAll(opening)) partition.topic.partitions[partition.index] = partition;
     if (store.failed) throw store.failed;
     return topics;
   }
@@ -264,13 +257,19 @@ export class Topics {
   }
 
   private async openPartitions(topic: Topic, count: number): Promise<void> {
-    const missing = Array.from({ length: count - topic.partitions.length }, (_, i) => topic.partitions.length + i);
-    const opened = await Promise.all(missing.map(index => this.openPartition(topic, index)));
-    topic.partitions.push(...opened);
+    const have = topic.partitions.length;
+    const missing = Array.from({ length: count - have }, (_, i) => ({ topic, index: have + i }));
+    topic.partitions.push(...(await this.openAll(missing)));
   }
 
-  private openPartition(topic: Topic, index: number): Promise<Partition> {
-    return Partition.open(topic, index, this.options);
+  /** Some at a time, in the order asked for. */
+  private async openAll(wanted: readonly { topic: Topic; index: number }[]): Promise<Partition[]> {
+    const opened: Partition[] = [];
+    for (let at = 0; at < wanted.length; at += OPEN_AT_ONCE) {
+      const some = wanted.slice(at, at + OPEN_AT_ONCE);
+      opened.push(...(await Promise.all(some.map(({ topic, index }) => Partition.open(topic, index, this.options)))));
+    }
+    return opened;
   }
 
   private publish(topic: Topic): void {

@@ -1,3 +1,4 @@
+import { asMillstreamError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import { apiVersionsResponse, type RequestBody, type ResponseInput } from '../../protocol/api.ts';
 import type { BrokerConfig } from '../config.ts';
@@ -22,6 +23,8 @@ export interface MetadataOptions extends Identity {
 
 type TopicAnswer = ResponseInput<3>['topics'][number];
 const NO_TOPIC_ID = '0'.repeat(32);
+/** A topic that is asked for by an unknown id has no name. */
+const NULL_NAME_FROM = 12;
 /** KeyType of FindCoordinator. */
 const TRANSACTION = 1;
 const SHARE = 2;
@@ -33,15 +36,20 @@ export function metadataHandlers(options: MetadataOptions): Handlers {
     18: () => apiVersionsResponse(),
     3: async (body, { apiVersion }) => {
       const everything = body.topics === null || (apiVersion === 0 && body.topics.length === 0);
-      const found = everything
+      const answers = everything
         ? topics.list().map(topic => describe(topic, nodeId))
-        : await Promise.all((body.topics ?? []).map(asked => lookUp(options, asked, body.allowAutoTopicCreation)));
+        : await Promise.all(
+            (body.topics ?? []).map(async asked => {
+              const found = await lookUp(options, asked, body.allowAutoTopicCreation);
+              return found.name === null && apiVersion < NULL_NAME_FROM ? { ...found, name: '' } : found;
+            }),
+          );
       const operations = { topicAuthorizedOperations: allowedOperations('topic') };
       return {
         brokers: [{ nodeId, ...advertised(), rack }],
         clusterId,
         controllerId: nodeId,
-        topics: body.includeTopicAuthorizedOperations ? found.map(topic => ({ ...topic, ...operations })) : found,
+        topics: body.includeTopicAuthorizedOperations ? answers.map(topic => ({ ...topic, ...operations })) : answers,
         ...(body.includeClusterAuthorizedOperations
           ? { clusterAuthorizedOperations: allowedOperations('cluster') }
           : {}),
@@ -95,8 +103,11 @@ async function lookUp(
   try {
     return describe(await topics.ensure({ name }), nodeId);
   } catch (error) {
-    logger.warn('a topic could not be created on first use', { topic: name, error });
-    return failed(name, NO_TOPIC_ID, errorCodeOf(error));
+    const errorCode = errorCodeOf(error);
+    if (asMillstreamError(error).kind !== 'invalid') {
+      logger.warn('a topic could not be created on first use', { topic: name, error });
+    }
+    return failed(name, NO_TOPIC_ID, errorCode);
   }
 }
 

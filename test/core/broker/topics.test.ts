@@ -248,6 +248,9 @@ describe('Metadata', () => {
       ['orders', 0, id],
       [null, ErrorCode.UNKNOWN_TOPIC_ID, unknown],
     ]);
+    // Version 11 has no null names.
+    const old = await test.ask(3, 11, { topics: [{ name: null, topicId: unknown }] });
+    expect(old.topics[0]).toMatchObject({ name: '', errorCode: ErrorCode.UNKNOWN_TOPIC_ID });
   });
 });
 
