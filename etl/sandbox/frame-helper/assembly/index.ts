@@ -72,74 +72,99 @@ export function release(to: usize): void {
   top = to;
 }
 
+/** Where the last varint ended. */
 let at: usize = 0;
 
 /** Reads a zigzag varint of at most 32 bits below `end`; I32.MIN_VALUE when it is damaged. */
-function varint(end: usize): i32 {
-  if (at < end) {
-    const first = <u32>load<u8>(at);
-    if (first < 0x80) {
-      at++;
-      return (first >>> 1) ^ -(first & 1);
-    }
-  }
-  return longVarint(end);
-}
-
-function longVarint(end: usize): i32 {
+function varint(from: usize, end: usize): i32 {
   let value: u32 = 0;
   for (let shift: u32 = 0; shift < 35; shift += 7) {
-    if (at >= end) return i32.MIN_VALUE;
-    const byte = <u32>load<u8>(at++);
+    if (from >= end) return i32.MIN_VALUE;
+    const byte = <u32>load<u8>(from++);
     if (shift == 28 && byte > 0x0f) return i32.MIN_VALUE;
     value |= (byte & 0x7f) << shift;
-    if (byte < 0x80) return (value >>> 1) ^ -(value & 1);
+    if (byte < 0x80) {
+      at = from;
+      return (value >>> 1) ^ -(value & 1);
+    }
   }
   return i32.MIN_VALUE;
 }
 
 let varlongOk: bool = true;
 
-function varlong(end: usize): i64 {
+function varlong(from: usize, end: usize): i64 {
   let value: u64 = 0;
   for (let shift: u64 = 0; shift < 70; shift += 7) {
-    if (at >= end) break;
-    const byte = <u64>load<u8>(at++);
+    if (from >= end) break;
+    const byte = <u64>load<u8>(from++);
     if (shift == 63 && byte > 1) break;
     value |= (byte & 0x7f) << shift;
-    if (byte < 0x80) return (value >>> 1) ^ -(value & 1);
+    if (byte < 0x80) {
+      at = from;
+      return (value >>> 1) ^ -(value & 1);
+    }
   }
   varlongOk = false;
   return 0;
 }
 
+/** Skips a length and that many bytes; -1 is nothing. Returns where they end, 0 when that is damaged or past `end`. */
+function sized(from: usize, end: usize): usize {
+  if (from + 2 <= end) {
+    // Nearly all lengths take one byte or two.
+    const word = <u32>load<u16>(from);
+    if ((word & 0x80) == 0) {
+      if (word & 1) return (word & 0x7f) == 1 ? from + 1 : 0;
+      from += 1 + ((word & 0x7f) >>> 1);
+      return from <= end ? from : 0;
+    }
+    if ((word & 0x8000) == 0) {
+      const value = (word & 0x7f) | ((word & 0x7f00) >>> 1);
+      if (value & 1) return value == 1 ? from + 2 : 0;
+      from += 2 + (value >>> 1);
+      return from <= end ? from : 0;
+    }
+  }
+  const length = varint(from, end);
+  if (length < -1) return 0;
+  if (length <= 0) return at;
+  return <usize>length <= end - at ? at + length : 0;
+}
+
 /** Checks a body of exactly `length` bytes: 0 damaged, 1 sound, 2 sound with a null value. */
 function body(from: usize, length: usize): u32 {
   const end = from + length;
-  at = from;
-  const key = varint(end);
-  if (key < -1 || (key > 0 && <usize>key > end - at)) return 0;
-  if (key > 0) at += key;
-  const value = varint(end);
-  if (value < -1 || (value > 0 && <usize>value > end - at)) return 0;
-  if (value > 0) at += value;
-  if (at + 1 == end && load<u8>(at) == 0) return value == -1 ? 2 : 1;
-  return headers(end) ? (value == -1 ? 2 : 1) : 0;
+  const value = sized(from, end);
+  if (value == 0 || value >= end) return 0;
+  const headers = sized(value, end);
+  if (headers == 0 || headers >= end) return 0;
+  // -1 is the one byte 1, unless somebody takes pains to write it longer.
+  const kind: u32 = load<u8>(value) == 1 || (headers - value > 1 && isNull(value, end)) ? 2 : 1;
+  if (headers + 1 == end && load<u8>(headers) == 0) return kind;
+  return soundHeaders(headers, end) ? kind : 0;
 }
 
-function headers(end: usize): bool {
-  const count = varint(end);
+function isNull(from: usize, end: usize): bool {
+  // The first byte of every longer way to write -1.
+  return load<u8>(from) == 0x81 && varint(from, end) == -1;
+}
+
+function soundHeaders(from: usize, end: usize): bool {
+  const count = varint(from, end);
+  if (count < 0) return false;
+  let cursor = at;
   // The least that a header takes is two bytes.
-  if (count < 0 || <usize>count > (end - at) >>> 1) return false;
+  if (<usize>count > (end - cursor) >>> 1) return false;
   for (let i = 0; i < count; i++) {
-    const name = varint(end);
-    if (name < 0 || <usize>name > end - at) return false;
-    at += name;
-    const value = varint(end);
-    if (value < -1 || (value > 0 && <usize>value > end - at)) return false;
-    if (value > 0) at += value;
+    // A name is never null.
+    if (cursor >= end || load<u8>(cursor) == 1 || isNull(cursor, end)) return false;
+    cursor = sized(cursor, end);
+    if (cursor == 0) return false;
+    cursor = sized(cursor, end);
+    if (cursor == 0) return false;
   }
-  return at == end;
+  return cursor == end;
 }
 
 /**
@@ -165,15 +190,13 @@ export function scan(
   let cursor = section;
   varlongOk = true;
   for (let i: u32 = 0; i < count; i++) {
-    at = cursor;
-    const size = varint(end);
+    const size = varint(cursor, end);
     if (size < 0 || <usize>size > end - at) return -1 - i;
     const stop = at + size;
-    // Attributes, unused.
-    at++;
-    const delta = varlong(stop);
-    const offsetDelta = varint(stop);
-    if (!varlongOk || offsetDelta < 0 || at > stop) return -1 - i;
+    // Behind one byte of attributes, unused.
+    const delta = varlong(at + 1, stop);
+    const offsetDelta = varint(at, stop);
+    if (!varlongOk || offsetDelta < 0) return -1 - i;
     const from = at;
     const kind = body(from, stop - from);
     if (kind == 0) return -1 - i;
