@@ -14,6 +14,12 @@ export function brokerConfigOf({ broker, wal }: ServerConfig): BrokerConfig {
   };
 }
 
+/** Kafka knows brokers by number: that at the end of `broker.id`, 1 without one. */
+export function nodeIdOf(id: string): number {
+  const digits = /\d{1,9}$/.exec(id);
+  return digits ? Number(digits[0]) : 1;
+}
+
 /** Creates the topics of `[topics.NAME]` and gives existing ones the retention that the file says. */
 export async function declareTopics(
   broker: Broker,

@@ -13,11 +13,13 @@ import { openLocalLogStore } from '../core/log/local-log-store.ts';
 import { openSandbox } from '../etl/sandbox/pool.ts';
 import { type HttpServer, startHttpServer } from './api/http/http-server.ts';
 import { type KafkaListener, startKafkaListener } from './api/kafka-listener.ts';
-import { brokerConfigOf, declareTopics } from './broker-config.ts';
+import { brokerConfigOf, declareTopics, nodeIdOf } from './broker-config.ts';
+import { formatAddress } from './config/values.ts';
 import { Pipeline } from './pipeline.ts';
 import { loadProject } from './project.ts';
+import { retentionFloor } from './retention-floor.ts';
 import type { Settings } from './settings.ts';
-import { asStartError } from './start-error.ts';
+import { asListenError, asStartError } from './start-error.ts';
 
 /** A running server. */
 export interface Millstream {
@@ -67,9 +69,13 @@ export async function compose(settings: Settings, version: string, logger: Logge
     });
     closers.push(() => store.close());
 
-    const advertised = { ...(config.network.advertised ?? config.network.kafka_listen) };
+    const { kafka_listen: kafkaAddress, http_listen: httpAddress } = config.network;
+    const advertised = { ...(config.network.advertised ?? kafkaAddress) };
+    const plans = project.pipelines.map(({ plan }) => plan);
+    const floor = retentionFloor(plans, (...position) => broker.groups.offsets.durable(...position));
     const broker = await Broker.open({
-      nodeId: 1,
+      nodeId: nodeIdOf(config.broker.id),
+      rack: config.broker.rack_id ?? undefined,
       store,
       disk,
       directory: join(dataDirectory, 'meta'),
@@ -79,17 +85,20 @@ export async function compose(settings: Settings, version: string, logger: Logge
       metrics,
       config: brokerConfigOf(config),
       advertised: () => advertised,
+      retentionFloor: floor,
     });
     closers.push(() => broker.close());
     await declareTopics(broker, config);
 
     const kafka = await startKafkaListener({
       broker,
-      ...config.network.kafka_listen,
+      ...kafkaAddress,
       network: config.network,
       clock,
       logger,
       metrics,
+    }).catch((error: unknown) => {
+      throw asListenError(error, 'kafka_listen', formatAddress(kafkaAddress));
     });
     closers.push(() => kafka.close());
     if (advertised.port === 0) advertised.port = kafka.port;
@@ -97,7 +106,7 @@ export async function compose(settings: Settings, version: string, logger: Logge
     const pipelines: Pipeline[] = [];
     let started = false;
     const http = await startHttpServer({
-      ...config.network.http_listen,
+      ...httpAddress,
       engineHost: broker,
       clock,
       metrics,
@@ -106,6 +115,8 @@ export async function compose(settings: Settings, version: string, logger: Logge
       pipelines: () => pipelines,
       waitingFor: () => (started ? [] : ['pipelines']),
       unhealthy: () => (store.failed ? `the log is read-only until a restart: ${store.failed.message}` : null),
+    }).catch((error: unknown) => {
+      throw asListenError(error, 'http_listen', formatAddress(httpAddress));
     });
     closers.push(() => http.close());
 
@@ -113,7 +124,8 @@ export async function compose(settings: Settings, version: string, logger: Logge
     closers.push(() => engine.close());
     const sandbox = openSandbox({ workers: config.etl.workers, clock, logger, metrics });
     closers.push(() => sandbox.close());
-    const parts = { engine, sandbox, clock, random, disk, logger, metrics, baseDirectory };
+    const stored = (topic: string): number => recordsStored(broker, topic);
+    const parts = { engine, sandbox, clock, random, disk, logger, metrics, baseDirectory, stored };
     const sinkTypes = sinkConnectors();
     const sourceTypes = sourceConnectors();
     for (const { plan, steps } of config.etl.enabled ? project.pipelines : []) {
@@ -129,4 +141,10 @@ export async function compose(settings: Settings, version: string, logger: Logge
     await closeAll().catch(() => {});
     throw asStartError(error);
   }
+}
+
+/** How many offsets a topic holds: its records, and the markers of transactions once there are any. */
+function recordsStored(broker: Broker, topic: string): number {
+  const partitions = broker.topics.get(topic)?.partitions ?? [];
+  return partitions.reduce((sum, { log }) => sum + log.highWatermark - log.startOffset, 0);
 }

@@ -2,14 +2,16 @@ import type { LastDeadLetter, StepStatus } from '../etl/runner/counts.ts';
 import type { TapEvent } from '../etl/runner/tap.ts';
 
 /** What `GET /api/v1/pipelines` says of one pipeline. Counts are of this process's life and add up:
- * `in` of a step = emitted + dropped + passed + dead. */
+ * `in` of a step = emitted + dropped + passed + dead. What is `stored` is what a topic holds now, from earlier runs too. */
 export interface PipelineStatus {
   name: string;
+  /** `degraded`: it runs, but a step, its source or a sink has trouble; `reason` says which. */
   state: 'starting' | 'running' | 'degraded' | 'stopped' | 'failed';
   /** Why it is not running, in one sentence. */
   reason: string | null;
   source: {
     topic: string;
+    stored: number;
     /** The connector that fills the topic; null: producers do. */
     connector: { type: string; state: string; reason: string | null; read: number; rejected: number } | null;
   };
@@ -17,9 +19,15 @@ export interface PipelineStatus {
   records: number;
   lag: number;
   steps: (StepStatus & { module: string; version: string; sha256: string })[];
-  outputs: { name: string; topic: string; records: number }[];
+  outputs: { name: string; topic: string; records: number; stored: number }[];
   sinks: SinkStatusLine[];
-  deadLetters: { topic: string; records: number; last: LastDeadLetter | null; drain: SinkStatusLine | null };
+  deadLetters: {
+    topic: string;
+    records: number;
+    stored: number;
+    last: LastDeadLetter | null;
+    drain: SinkStatusLine | null;
+  };
   /** The newest sample of each step. */
   samples: TapEvent[];
 }

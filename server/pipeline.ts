@@ -31,6 +31,8 @@ export interface PipelineParts {
   disk: Disk;
   logger: Logger;
   metrics: Metrics;
+  /** How many records a topic holds. */
+  stored: (topic: string) => number;
 }
 
 /** One declared pipeline at work: source -> steps -> sinks, and the drain of its dead letters. */
@@ -39,10 +41,12 @@ export class Pipeline {
   readonly plan: PipelinePlan;
   private readonly parts: PipelineParts;
   private readonly runner: PipelineRunner | null;
-  private readonly sinks: { plan: SinkPlan; running: RunningSink }[] = [];
+  private readonly sinks = new Map<string, RunningSink>();
   private source: RunningSource | null = null;
   private drain: RunningSink | null = null;
   private failed: string | null = null;
+  private starting: Promise<void> = Promise.resolve();
+  private stopping = false;
 
   constructor(parts: PipelineParts) {
     const { plan } = parts;
@@ -56,8 +60,14 @@ export class Pipeline {
     return this.runner?.tap ?? null;
   }
 
-  /** Sinks before the source, so that nothing waits. A pipeline that cannot start says why and hinders no other. */
-  async start(): Promise<void> {
+  /** A pipeline that cannot start says why and hinders no other. */
+  start(): Promise<void> {
+    this.starting = this.begin();
+    return this.starting;
+  }
+
+  /** Sinks before the source, so that nothing waits. */
+  private async begin(): Promise<void> {
     const { plan, engine, logger } = this.parts;
     try {
       if (this.runner) await this.runner.start();
@@ -65,7 +75,8 @@ export class Pipeline {
         const source = await engine.ensureTopic({ name: plan.source.topic });
         await engine.ensureTopic({ name: plan.deadLetterTopic, partitions: source.partitions });
       }
-      for (const sink of plan.sinks) this.sinks.push({ plan: sink, running: this.startSink(sink) });
+      if (this.stopping) return;
+      for (const sink of plan.sinks) this.sinks.set(sink.name, this.startSink(sink));
       if (plan.deadLetter) this.drain = this.startDrain(plan.deadLetter);
       if (plan.source.connector) this.source = this.startSource(plan.source.connector);
     } catch (error) {
@@ -76,27 +87,39 @@ export class Pipeline {
 
   /** In the direction of the flow: what was read is written, and what was written is committed. */
   async stop(): Promise<void> {
+    this.stopping = true;
+    await this.starting;
     await this.source?.stop();
     await this.runner?.stop();
-    await Promise.all(this.sinks.map(({ running }) => running.stop()));
+    await Promise.all([...this.sinks.values()].map(sink => sink.stop()));
     await this.drain?.stop();
   }
 
   status(): PipelineStatus {
-    const { plan, steps } = this.parts;
-    const sinks = this.sinks.map(({ plan: sink, running }) =>
-      sinkLine(sink.name, sink.connector.type, sink.from, running),
+    const { plan, steps, stored } = this.parts;
+    const sinks = plan.sinks.map(({ name, connector, from }) =>
+      sinkLine({ name, type: connector.type, from }, this.sinks.get(name), this.failed),
     );
+    const drain = this.drain
+      ? sinkLine({ name: 'dead letters', type: plan.deadLetter?.type ?? '', from: plan.deadLetterTopic }, this.drain)
+      : null;
     const source = this.source?.status();
-    const run = this.runner?.status() ?? { state: 'running', reason: null, lag: 0 };
+    // Without steps the sinks read the source topic themselves.
+    const run = this.runner?.status() ?? { state: 'running', reason: null, lag: Math.max(0, ...sinks.map(s => s.lag)) };
+    const trouble = troubleOf([
+      ...(source ? [{ name: 'the source', ...source }] : []),
+      ...sinks,
+      ...(drain ? [drain] : []),
+    ]);
     const counts = this.runner?.counts;
     const rejected = sinks.reduce((sum, sink) => sum + sink.rejected, 0) + (source?.counts.rejected ?? 0);
     return {
       name: plan.name,
-      state: this.failed ? 'failed' : run.state,
-      reason: this.failed ?? run.reason,
+      state: this.failed ? 'failed' : run.state === 'running' && trouble ? 'degraded' : run.state,
+      reason: this.failed ?? run.reason ?? trouble,
       source: {
         topic: plan.source.topic,
+        stored: stored(plan.source.topic),
         connector: source
           ? {
               type: plan.source.connector?.type ?? '',
@@ -118,15 +141,19 @@ export class Pipeline {
       outputs:
         plan.steps.length === 0
           ? []
-          : plan.outputs.map(({ name, topic }) => ({ name, topic, records: counts?.outputs[name] ?? 0 })),
+          : plan.outputs.map(({ name, topic }) => ({
+              name,
+              topic,
+              records: counts?.outputs[name] ?? 0,
+              stored: stored(topic),
+            })),
       sinks,
       deadLetters: {
         topic: plan.deadLetterTopic,
         records: (counts?.dead ?? 0) + rejected,
+        stored: stored(plan.deadLetterTopic),
         last: counts?.lastDeadLetter ?? null,
-        drain: this.drain
-          ? sinkLine('dead letters', plan.deadLetter?.type ?? '', plan.deadLetterTopic, this.drain)
-          : null,
+        drain,
       },
       samples: plan.steps.flatMap(step => this.tap?.latest.get(step.name) ?? []),
     };
@@ -173,7 +200,24 @@ function typed<C>(types: Map<string, C>, type: string): C {
   return connector;
 }
 
-function sinkLine(name: string, type: string, from: string, running: RunningSink): SinkStatusLine {
+/** A sink that has not been started yet is a line too: the path of the records is known before they flow. */
+function sinkLine(
+  what: Pick<SinkStatusLine, 'name' | 'type' | 'from'>,
+  running: RunningSink | undefined,
+  failed: string | null = null,
+): SinkStatusLine {
+  if (!running) {
+    const none = { in: 0, written: 0, filtered: 0, rejected: 0, retries: 0, lag: 0 };
+    return { ...what, state: failed ? 'stopped' : 'starting', reason: null, ...none };
+  }
   const { state, reason, counts, lag } = running.status();
-  return { name, type, from, state, reason, ...counts, lag };
+  return { ...what, state, reason, ...counts, lag };
+}
+
+const TROUBLES = new Set(['degraded', 'stalled', 'stopped']);
+
+/** The first part that has trouble, in one sentence. */
+function troubleOf(parts: readonly { name: string; state: string; reason: string | null }[]): string | null {
+  const part = parts.find(each => TROUBLES.has(each.state) && each.reason !== null);
+  return part ? `${part.name} is ${part.state}: ${part.reason}` : null;
 }

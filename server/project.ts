@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { sinkConnectors, sourceConnectors } from '../connectors/index.ts';
@@ -10,6 +10,7 @@ import type { PipelinePlan } from '../etl/definition/plan.ts';
 import { type ReadOptions, type ReadResult, readPipeline } from '../etl/definition/read-pipeline.ts';
 import { ModuleStore } from '../etl/sandbox/module-store.ts';
 import type { ChainStep } from '../etl/sandbox/sandbox.ts';
+import { readTextFile, shownPath } from './read-text-file.ts';
 import type { Settings } from './settings.ts';
 
 /*
@@ -23,6 +24,7 @@ const INIT_TIME_MS = 10_000;
 const OWN_MODULES = fileURLToPath(new URL('../modules', import.meta.url));
 
 export interface ReadPipelineFile extends ReadResult {
+  /** As it is shown: relative to where the command runs. So are the files in `diagnostics`. */
   file: string;
   text: string;
 }
@@ -50,12 +52,17 @@ export function loadModules({ config, baseDirectory }: Settings): ModuleStore {
 
 /** `pipelines_dir`'s .toml files, absolute and sorted; none when there is no such folder. */
 export function pipelineFiles({ config, baseDirectory }: Settings): string[] {
-  const directory = resolve(baseDirectory, config.broker.pipelines_dir);
+  return tomlFilesIn(resolve(baseDirectory, config.broker.pipelines_dir)) ?? [];
+}
+
+/** A folder's .toml files, absolute and sorted; null when there is no such folder. */
+export function tomlFilesIn(directory: string): string[] | null {
   try {
     const names = readdirSync(directory).filter(name => name.endsWith('.toml'));
     return names.toSorted().map(name => join(directory, name));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
     throw error;
   }
 }
@@ -67,23 +74,33 @@ export function catalogOf(modules: ModuleStore): ModuleCatalog {
   };
 }
 
-/** Reads one file with the connectors that exist. */
+/** Reads one file with the connectors that exist. One that cannot be read is a finding too. */
 export function readPipelineFile(
-  file: string,
+  path: string,
   modules: ModuleStore,
-  options: Pick<ReadOptions, 'mode' | 'env'>,
+  options: Pick<ReadOptions, 'mode' | 'env'> & { cwd: string },
 ): ReadPipelineFile {
-  const text = readFileSync(file, 'utf8');
+  const file = shownPath(path, options.cwd);
+  let text: string;
+  try {
+    text = readTextFile(path);
+  } catch (error) {
+    const message = `cannot be read: ${(error as Error).message}`;
+    const diagnostics: Diagnostic[] = [{ file, line: 0, column: 0, severity: 'error', message }];
+    return { file, text: '', plan: null, diagnostics, unresolved: [] };
+  }
   const schemas = <C extends { config: import('zod').ZodType }>(types: Map<string, C>) =>
     new Map([...types].map(([type, connector]) => [type, connector.config]));
-  const result = readPipeline(text, file, {
-    ...options,
-    readFile: path => readFileSync(path, 'utf8'),
+  const { diagnostics, ...result } = readPipeline(text, path, {
+    mode: options.mode,
+    env: options.env,
+    readFile: readTextFile,
     sinkTypes: schemas(sinkConnectors()),
     sourceTypes: schemas(sourceConnectors()),
     modules: catalogOf(modules),
   });
-  return { file, text, ...result };
+  const shown = diagnostics.map(each => (each.file === path ? { ...each, file } : each));
+  return { file, text, ...result, diagnostics: shown };
 }
 
 /** The plan's steps with their modules, within the server's limits. */
@@ -112,7 +129,7 @@ export function loadProject(
   const files = pipelineFiles(settings);
   if (files.length === 0) return { pipelines: [], warnings: [] };
   const modules = loadModules(settings);
-  const read = files.map(file => readPipelineFile(file, modules, { mode: 'run', env }));
+  const read = files.map(file => readPipelineFile(file, modules, { mode: 'run', env, cwd: settings.cwd }));
   const texts = new Map(read.map(each => [each.file, each.text]));
   const diagnostics = read.flatMap(each => each.diagnostics);
   const shown = (severity: Diagnostic['severity']): string =>

@@ -1,17 +1,20 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { MillstreamError } from '../core/base/errors.ts';
 import { renderDiagnostics } from '../core/config/diagnostic.ts';
 import { type LoadedConfig, loadConfig, type ServerConfig } from './config/load-config.ts';
+import { readTextFile, shownPath } from './read-text-file.ts';
 
 /** The configuration file as it was found, right or wrong. */
 export interface FoundSettings {
   loaded: LoadedConfig;
-  /** null: there is no file. */
+  /** As it is shown, relative to `cwd` when it lies below; null: there is no file. */
   file: string | null;
   /** `data_dir`, `pipelines_dir`, `modules_dir` and relative paths in pipelines start here: the file's folder. */
   baseDirectory: string;
+  /** Where the command runs. */
+  cwd: string;
 }
 
 export interface Settings extends FoundSettings {
@@ -22,10 +25,12 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 /** Reads the file that `option` names, else `./millstream.toml` if there is one. */
 export function findSettings(option: string | undefined, env: Env, cwd: string): FoundSettings {
-  const candidate = resolve(cwd, option ?? 'millstream.toml');
-  const file = option !== undefined || existsSync(candidate) ? candidate : null;
-  const loaded = loadConfig({ file, env, readFile: path => readFileSync(path, 'utf8'), cores: availableParallelism() });
-  return { loaded, file, baseDirectory: file === null ? cwd : dirname(file) };
+  const path = resolve(cwd, option ?? 'millstream.toml');
+  const found = option !== undefined || existsSync(path);
+  const file = found ? shownPath(path, cwd) : null;
+  const readFile = (name: string): string => readTextFile(resolve(cwd, name));
+  const loaded = loadConfig({ file, env, readFile, cores: availableParallelism() });
+  return { loaded, file, baseDirectory: found ? dirname(path) : cwd, cwd };
 }
 
 /** As findSettings; a file with errors throws kind `invalid`, code BAD_CONFIG, showing each with its line. */

@@ -4,13 +4,16 @@ import { BrokerError } from '../../core/client/broker-error.ts';
 
 /** What a command sees of the world; handed in, so that tests run commands in-process. */
 export interface Io {
-  out(text: string): void;
+  out(chunk: string | Uint8Array): void;
+  /** Resolves when what was written has been taken, so that a slow reader holds a fast writer back. Kind `unavailable`,
+   * code OUTPUT_FAILED when it cannot be written (a full disk). */
+  drained(): Promise<void>;
   err(text: string): void;
   env: Readonly<Record<string, string | undefined>>;
   cwd: string;
   stdin: NodeJS.ReadableStream;
   isTerminal: boolean;
-  /** Aborted by SIGINT or SIGTERM. */
+  /** Aborted by SIGINT or SIGTERM, or when nobody reads the output any more (`| head`). */
   signal: AbortSignal;
 }
 
@@ -92,8 +95,8 @@ export function text(values: Values, name: string): string | undefined {
 export function wholeNumber(values: Values, name: string, least: number, most: number): number | undefined {
   const value = text(values, name);
   if (value === undefined) return undefined;
-  const number = Number(value);
-  if (!Number.isInteger(number) || number < least || number > most) {
+  const number = /^\d{1,16}$/.test(value) ? Number(value) : Number.NaN;
+  if (!(number >= least && number <= most)) {
     throw usageError(`--${name} takes a whole number from ${least} to ${most}, not "${value}"`);
   }
   return number;

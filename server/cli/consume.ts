@@ -22,12 +22,16 @@ export const consume: Command = {
   async run([topic = ''], values, io) {
     const limit = wholeNumber(values, 'limit', 1, Number.MAX_SAFE_INTEGER) ?? Number.POSITIVE_INFINITY;
     const line = values['json'] === true ? jsonLine : valueLine;
+    if (io.isTerminal && text(values, 'from') === undefined && values['exit-at-end'] !== true) {
+      io.err(`new records of ${topic} appear here, ctrl-c ends; --from earliest prints what is there too\n`);
+    }
     let printed = 0;
     await withCluster(values, io, async cluster => {
       for await (const records of recordsOf(cluster, topic, values, io)) {
         const wanted = records.slice(0, limit - printed);
-        io.out(wanted.map(line).join(''));
+        io.out(Buffer.concat(wanted.flatMap(line)));
         printed += wanted.length;
+        await io.drained();
         if (printed >= limit || io.signal.aborted) break;
       }
     });
@@ -68,8 +72,12 @@ function fromOf(values: Values): 'earliest' | 'latest' | number {
   throw usageError(`--from takes earliest, latest or an offset, not "${from}"`);
 }
 
-const jsonLine = (record: ConsumedRecord): string => `${JSON.stringify(toJson(record, record.partition))}\n`;
+const NEWLINE = Buffer.from('\n');
 
-function valueLine({ value }: ConsumedRecord): string {
-  return `${value === null ? '' : Buffer.from(value.buffer, value.byteOffset, value.length).toString()}\n`;
-}
+const jsonLine = (record: ConsumedRecord): Uint8Array[] => [
+  Buffer.from(JSON.stringify(toJson(record, record.partition))),
+  NEWLINE,
+];
+
+/** The bytes as they are, whatever they are. */
+const valueLine = ({ value }: ConsumedRecord): Uint8Array[] => (value === null ? [NEWLINE] : [value, NEWLINE]);

@@ -7,19 +7,17 @@ const OPTIONS = { ...BROKERS_OPTION, json: { type: 'boolean', help: 'as JSON' } 
 
 export const list: Command = {
   usage: 'group list [--json]',
-  summary: 'list the consumer groups; those of pipelines and sinks begin with millstream.',
+  summary: 'list the consumer groups; those of pipelines and sinks begin with `millstream.`',
   words: [0, 0],
   options: OPTIONS,
   async run(_words, values, io) {
     const groups = await withCluster(values, io, cluster => new Admin(cluster).groups.list());
     if (values['json'] === true) io.out(`${JSON.stringify(groups, null, 2)}\n`);
-    else
-      io.out(
-        table(
-          ['GROUP', 'STATE', 'TYPE'],
-          groups.map(({ group, state, protocolType }) => [group, state, protocolType]),
-        ),
-      );
+    else if (groups.length === 0) io.err('no groups yet; `millstream consume TOPIC --group GROUP` makes one\n');
+    else {
+      const rows = groups.map(({ group, state, protocolType }) => [group, state, protocolType]);
+      io.out(table(['GROUP', 'STATE', 'TYPE'], rows));
+    }
     return EXIT.ok;
   },
 };
@@ -33,7 +31,10 @@ export const describe: Command = {
     const group = await withCluster(values, io, cluster => new Admin(cluster).groups.describe(name));
     if (values['json'] === true) io.out(`${JSON.stringify(group, null, 2)}\n`);
     else {
-      io.out(`${group.group}  ${group.state}  ${group.members.length} members\n`);
+      const { length } = group.members;
+      io.out(`${group.group}  ${group.state}  ${length} ${length === 1 ? 'member' : 'members'}\n`);
+      if (group.positions.length === 0) io.err('it has committed no position yet\n');
+      if (group.positions.length === 0) return EXIT.ok;
       const rows = group.positions.map(p => [
         p.topic,
         p.partition,

@@ -1,32 +1,36 @@
 import { asMillstreamError } from '../../core/base/errors.ts';
 import { nearest } from '../../core/config/did-you-mean.ts';
 import { type Command, EXIT, exitCodeOf, type Io, runCommand, usageError } from './command.ts';
+import { processIo } from './process-io.ts';
 
 type Loader = () => Promise<Command>;
 
-/** Every command; loaded only when it is called, so that `millstream help` costs nothing. */
-const COMMANDS: Record<string, Loader> = {
-  start: async () => (await import('./start.ts')).start,
-  produce: async () => (await import('./produce.ts')).produce,
-  consume: async () => (await import('./consume.ts')).consume,
-  tap: async () => (await import('./tap.ts')).tap,
-  'topic create': async () => (await import('./topic.ts')).create,
-  'topic list': async () => (await import('./topic.ts')).list,
-  'topic describe': async () => (await import('./topic.ts')).describe,
-  'topic delete': async () => (await import('./topic.ts')).remove,
-  'group list': async () => (await import('./group.ts')).list,
-  'group describe': async () => (await import('./group.ts')).describe,
-  'module list': async () => (await import('./module.ts')).list,
-  'pipeline lint': async () => (await import('./pipeline.ts')).lint,
-  'pipeline test': async () => (await import('./pipeline.ts')).test,
-  'pipeline list': async () => (await import('./pipeline.ts')).list,
+/** Every command; a command loads only what it needs. */
+const COMMANDS = new Map<string, Loader>(
+  Object.entries({
+    start: async () => (await import('./start.ts')).start,
+    produce: async () => (await import('./produce.ts')).produce,
+    consume: async () => (await import('./consume.ts')).consume,
+    tap: async () => (await import('./tap.ts')).tap,
+    'topic create': async () => (await import('./topic.ts')).create,
+    'topic list': async () => (await import('./topic.ts')).list,
+    'topic describe': async () => (await import('./topic.ts')).describe,
+    'topic delete': async () => (await import('./topic.ts')).remove,
+    'group list': async () => (await import('./group.ts')).list,
+    'group describe': async () => (await import('./group.ts')).describe,
+    'module list': async () => (await import('./module.ts')).list,
+    'pipeline lint': async () => (await import('./pipeline.ts')).lint,
+    'pipeline test': async () => (await import('./pipeline.ts')).test,
+    'pipeline list': async () => (await import('./pipeline.ts')).list,
+    verify: async () => (await import('./verify.ts')).verify,
   'config check': async () => (await import('./config.ts')).check,
-};
+  }),
+);
 
 /** The command line; resolves with the exit code and never throws. */
-export async function main(argv: string[], io: Io = processIo()): Promise<number> {
+export async function main(argv: string[], io: Io = processIo(argv.includes('start'))): Promise<number> {
   try {
-    return await dispatch(argv, io);
+    return await dispatch(configLast(argv), io);
   } catch (thrown) {
     const error = asMillstreamError(thrown);
     if (error.kind === 'internal' && thrown instanceof Error && thrown.stack) io.err(`millstream: ${thrown.stack}\n`);
@@ -36,9 +40,11 @@ export async function main(argv: string[], io: Io = processIo()): Promise<number
 }
 
 async function dispatch(argv: string[], io: Io): Promise<number> {
-  const [first, second] = argv;
+  const [first, second = ''] = argv;
   if (first === undefined || first === 'help' || first === '--help' || first === '-h') {
-    io.out(await overview());
+    const asked = first === 'help' ? argv.slice(1) : [];
+    if (asked.length > 0) return dispatch([...asked.slice(0, 2), '--help'], io);
+    io.out(await overview(''));
     return first === undefined ? EXIT.usage : EXIT.ok;
   }
   if (first === 'version' || first === '--version') {
@@ -46,44 +52,41 @@ async function dispatch(argv: string[], io: Io): Promise<number> {
     io.out(`millstream ${manifest.version}, node ${process.versions.node}\n`);
     return EXIT.ok;
   }
-  const pair = `${first} ${second ?? ''}`;
-  const load = COMMANDS[pair] ?? COMMANDS[first];
-  if (!load) throw unknownCommand(first, second);
-  return runCommand(await load(), argv.slice(COMMANDS[pair] ? 2 : 1), io);
+  const pair = COMMANDS.get(`${first} ${second}`);
+  const load = pair ?? COMMANDS.get(first);
+  if (load) return runCommand(await load(), argv.slice(pair ? 2 : 1), io);
+  if ((second === '--help' || second === '-h') && verbsOf(first).length > 0) {
+    io.out(await overview(first));
+    return EXIT.ok;
+  }
+  throw unknownCommand(first, second);
 }
 
-function unknownCommand(first: string, second: string | undefined): Error {
-  const verbs = Object.keys(COMMANDS).filter(name => name.startsWith(`${first} `));
-  if (verbs.length > 0)
-    return usageError(`\`millstream ${first}\` takes one of: ${verbs.map(v => v.split(' ')[1]).join(', ')}`);
-  const wanted = second === undefined || second.startsWith('-') ? first : `${first} ${second}`;
-  const near = nearest(wanted, Object.keys(COMMANDS)) ?? nearest(first, Object.keys(COMMANDS));
+/** `--config FILE` may stand before the command too. */
+function configLast(argv: string[]): string[] {
+  const [first = '', ...rest] = argv;
+  if (first.startsWith('--config=')) return [...rest, first];
+  return first === '--config' && rest.length > 1 ? [...rest.slice(1), first, rest[0] ?? ''] : argv;
+}
+
+function verbsOf(noun: string): string[] {
+  return [...COMMANDS.keys()].filter(name => name.startsWith(`${noun} `)).map(name => name.slice(noun.length + 1));
+}
+
+function unknownCommand(first: string, second: string): Error {
+  const verbs = verbsOf(first);
+  if (verbs.length > 0) return usageError(`\`millstream ${first}\` takes one of: ${verbs.join(', ')}`);
+  const wanted = second === '' || second.startsWith('-') ? first : `${first} ${second}`;
+  const near = nearest(wanted, [...COMMANDS.keys()]) ?? nearest(first, [...COMMANDS.keys()]);
   return usageError(
     `unknown command \`${wanted}\`${near ? `, did you mean \`${near}\`?` : ''}`,
     '`millstream help` lists the commands.',
   );
 }
 
-async function overview(): Promise<string> {
-  const lines = await Promise.all(
-    Object.entries(COMMANDS).map(async ([name, load]) => `  ${name.padEnd(18)}${(await load()).summary}`),
-  );
+/** All commands, or those of one noun. */
+async function overview(noun: string): Promise<string> {
+  const shown = [...COMMANDS].filter(([name]) => noun === '' || name.startsWith(`${noun} `));
+  const lines = await Promise.all(shown.map(async ([name, load]) => `  ${name.padEnd(18)}${(await load()).summary}`));
   return `millstream: records in over the Kafka protocol, through WebAssembly modules, out to your systems\n\n${lines.join('\n')}\n\n\`millstream COMMAND --help\` shows a command's options.\n`;
-}
-
-function processIo(): Io {
-  const stopping = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    // The second signal ends the process the usual way.
-    process.once(name, () => stopping.abort(name));
-  }
-  return {
-    out: chunk => void process.stdout.write(chunk),
-    err: chunk => void process.stderr.write(chunk),
-    env: process.env,
-    cwd: process.cwd(),
-    stdin: process.stdin,
-    isTerminal: process.stdout.isTTY,
-    signal: stopping.signal,
-  };
 }

@@ -6,7 +6,7 @@ import { Metrics } from '../../core/base/metrics.ts';
 import { hasErrors, renderDiagnostics } from '../../core/config/diagnostic.ts';
 import { renderTests, runTests } from '../../etl/definition/run-tests.ts';
 import { openSandbox } from '../../etl/sandbox/pool.ts';
-import { chainSteps, loadModules, pipelineFiles, readPipelineFile } from '../project.ts';
+import { chainSteps, loadModules, pipelineFiles, readPipelineFile, tomlFilesIn } from '../project.ts';
 import type { PipelineStatus } from '../pipeline-status.ts';
 import { requireSettings } from '../settings.ts';
 import { type Command, EXIT, type Io, table, text, type Values } from './command.ts';
@@ -15,24 +15,22 @@ import { SERVER_OPTION, serverOf } from './target.ts';
 
 function filesOf(words: string[], values: Values, io: Io) {
   const settings = requireSettings(text(values, 'config'), io.env, io.cwd);
-  const files = words.length > 0 ? words.map(word => resolve(io.cwd, word)) : pipelineFiles(settings);
+  const named = words.map(word => resolve(io.cwd, word)).flatMap(path => tomlFilesIn(path) ?? path);
+  const files = words.length > 0 ? named : pipelineFiles(settings);
   if (files.length > 0) return { settings, files };
-  throw new MillstreamError(
-    'invalid',
-    'NO_PIPELINES',
-    `there is no .toml file in ${settings.config.broker.pipelines_dir}`,
-  );
+  const where = words.length > 0 ? words.join(', ') : `the folder ${settings.config.broker.pipelines_dir}`;
+  throw new MillstreamError('invalid', 'NO_PIPELINES', `there is no pipeline file (*.toml) in ${where}`);
 }
 
 export const lint: Command = {
-  usage: 'pipeline lint [FILE ...] [--json]',
+  usage: 'pipeline lint [FILE|FOLDER ...] [--json]',
   summary: 'check pipeline files, with line and column of what is wrong',
   words: [0, 1000],
   options: { json: { type: 'boolean', help: 'the findings as JSON' } },
   async run(words, values, io) {
     const { settings, files } = filesOf(words, values, io);
     const modules = loadModules(settings);
-    const read = files.map(file => readPipelineFile(file, modules, { mode: 'lint', env: io.env }));
+    const read = files.map(file => readPipelineFile(file, modules, { mode: 'lint', env: io.env, cwd: io.cwd }));
     const texts = new Map(read.map(each => [each.file, each.text]));
     const diagnostics = read.flatMap(each => each.diagnostics);
     if (values['json'] === true) io.out(`${JSON.stringify(diagnostics, null, 2)}\n`);
@@ -45,12 +43,12 @@ export const lint: Command = {
 };
 
 export const test: Command = {
-  usage: 'pipeline test [FILE ...] [--only TEXT] [--json]',
+  usage: 'pipeline test [FILE|FOLDER ...] [--only TEXT] [--json]',
   summary: "run the files' [[test]] cases through the real modules, without a broker",
   words: [0, 1000],
   options: {
     only: { type: 'string', help: 'only cases whose name holds this text' },
-    json: { type: 'boolean', help: 'the results as JSON' },
+    json: { type: 'boolean', help: 'one JSON object a file' },
   },
   async run(words, values, io) {
     const { settings, files } = filesOf(words, values, io);
@@ -59,19 +57,20 @@ export const test: Command = {
     const sandbox = openSandbox({ workers: 1, clock: systemClock, logger: silentLogger, metrics: new Metrics() });
     let failed = false;
     try {
-      for (const file of files) {
-        const { plan, diagnostics, text: source } = readPipelineFile(file, modules, { mode: 'lint', env: io.env });
-        if (!plan) io.out(`${renderDiagnostics(diagnostics, () => source)}\n`);
+      for (const path of files) {
+        const read = (env: Io['env']) => readPipelineFile(path, modules, { mode: 'lint', env, cwd: io.cwd });
+        const { plan, file, diagnostics, text: source } = read(io.env);
         const results = plan
           ? await runTests(plan, {
               sandbox,
-              read: env => readPipelineFile(file, modules, { mode: 'lint', env }),
+              read,
               chainSteps: each => chainSteps(each, modules, settings.config),
               ...(only === undefined ? {} : { only }),
             })
           : [];
         failed ||= !plan || results.some(result => result.failures.length > 0);
-        io.out(values['json'] === true ? `${JSON.stringify({ file, results })}\n` : `${renderTests(file, results)}\n`);
+        if (values['json'] === true) io.out(`${JSON.stringify({ file, diagnostics, results })}\n`);
+        else io.out(`${plan ? renderTests(file, results) : renderDiagnostics(diagnostics, () => source)}\n`);
       }
     } finally {
       await sandbox.close();
@@ -89,6 +88,8 @@ export const list: Command = {
     const response = await ask(serverOf(values, io), '/api/v1/pipelines');
     const { pipelines } = (await response.json()) as { pipelines: PipelineStatus[] };
     if (values['json'] === true) io.out(`${JSON.stringify(pipelines, null, 2)}\n`);
+    else if (pipelines.length === 0)
+      io.err('no pipelines: put a .toml file into the pipelines folder and start again\n');
     else {
       const rows = pipelines.map(p => [
         p.name,

@@ -1,12 +1,16 @@
-import { createInterface } from 'node:readline';
+import { addAbortSignal, PassThrough } from 'node:stream';
 import { type OutgoingRecord, Producer } from '../../core/client/producer.ts';
-import { type Command, EXIT, text, usageError, type Values, wholeNumber } from './command.ts';
+import { type Command, EXIT, type Io, text, usageError, type Values, wholeNumber } from './command.ts';
+import { linesOf } from './lines.ts';
 import { BROKERS_OPTION } from './target.ts';
 import { withCluster } from './with-cluster.ts';
 
+/** No request holds a longer record by default (`network.max_request_bytes`). */
+const MAX_LINE_BYTES = 100 * 1024 * 1024;
+
 export const produce: Command = {
   usage: 'produce TOPIC [--key KEY | --key-separator TEXT] [--header NAME=VALUE ...] [--partition N] < LINES',
-  summary: 'send each line of the standard input as a record',
+  summary: 'send each line of the standard input as a record, byte for byte',
   words: [1, 1],
   options: {
     ...BROKERS_OPTION,
@@ -25,8 +29,8 @@ export const produce: Command = {
       let count = 0;
       // A failed record ends the command at once instead of at the end of a long input.
       let failure: { error: unknown } | null = null;
-      for await (const line of createInterface({ input: io.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
-        if (failure || io.signal.aborted) break;
+      for await (const line of inputOf(io)) {
+        if (failure) break;
         producer.send(topic, [toRecord(line)]).catch((error: unknown) => (failure ??= { error }));
         count++;
         await producer.ready();
@@ -40,6 +44,21 @@ export const produce: Command = {
     return EXIT.ok;
   },
 };
+
+/** Lines until the input or the command ends: ctrl-c must not wait for one more line. */
+async function* inputOf({ stdin, signal }: Io): AsyncGenerator<Buffer> {
+  const input = addAbortSignal(signal, new PassThrough());
+  stdin.on('error', error => input.destroy(error));
+  stdin.pipe(input);
+  try {
+    yield* linesOf(input, MAX_LINE_BYTES);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    stdin.unpipe(input);
+    stdin.pause();
+  }
+}
 
 const CODECS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
 
@@ -57,16 +76,13 @@ function settingsOf(values: Values) {
     if (at < 1) throw usageError(`--header takes NAME=VALUE, not "${pair}"`);
     return [pair.slice(0, at), Buffer.from(pair.slice(at + 1))] as const;
   });
-  const toRecord = (line: string): OutgoingRecord => {
-    const at = separator === undefined ? -1 : line.indexOf(separator);
-    const found = at === -1 || separator === undefined ? key : line.slice(0, at);
-    const value = at === -1 || separator === undefined ? line : line.slice(at + separator.length);
-    return {
-      key: found === undefined ? null : Buffer.from(found),
-      value: Buffer.from(value),
-      headers,
-      ...(partition === undefined ? {} : { partition }),
-    };
+  const parting = separator === undefined ? null : Buffer.from(separator);
+  const ownKey = key === undefined ? null : Buffer.from(key);
+  const toRecord = (line: Buffer): OutgoingRecord => {
+    const at = parting ? line.indexOf(parting) : -1;
+    const [found, value] =
+      parting && at !== -1 ? [line.subarray(0, at), line.subarray(at + parting.length)] : [ownKey, line];
+    return { key: found, value, headers, ...(partition === undefined ? {} : { partition }) };
   };
   return { compression, toRecord };
 }

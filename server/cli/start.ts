@@ -1,22 +1,24 @@
 import manifest from '../../package.json' with { type: 'json' };
 import { systemClock } from '../../core/base/clock.ts';
+import type { Diagnostic } from '../../core/config/diagnostic.ts';
 import { compose, type Millstream } from '../compose.ts';
 import { formatAddress } from '../config/values.ts';
-import { requireSettings } from '../settings.ts';
+import type { PipelineStatus } from '../pipeline-status.ts';
+import { requireSettings, type Settings } from '../settings.ts';
 import { createLogger } from '../text-logger.ts';
 import { type Command, EXIT, type Io, text } from './command.ts';
-import { pathLine, story } from './story.ts';
+import { nextCommands, pathLine, story } from './story.ts';
 
-/** How long the first screen waits for the demo's records to come to rest before it tells the story. */
+/** How long the first screen waits for the records to come to rest before it tells the story. */
 const STORY_WAIT_MS = 8000;
+const LOOK_MS = 50;
 
 export const start: Command = {
-  usage: 'start [--config FILE]',
+  usage: 'start [--config FILE] [--log-json]',
   summary: 'run the broker and the pipelines until SIGTERM or ctrl-c',
   words: [0, 0],
   options: { 'log-json': { type: 'boolean', help: 'log as JSON lines' } },
   async run(_words, values, io) {
-    const began = performance.now();
     const settings = requireSettings(text(values, 'config'), io.env, io.cwd);
     const logger = createLogger({
       level: settings.config.broker.log_level,
@@ -24,62 +26,64 @@ export const start: Command = {
       clock: systemClock,
       write: line => io.err(line),
     });
-    for (const warning of settings.loaded.diagnostics) logger.warn(warning.message);
+    for (const warning of settings.loaded.diagnostics) logger.warn(inOneLine(warning));
     const server = await compose(settings, manifest.version, logger);
-    banner(server, settings.config.network.kafka_listen.host, settings.config.network.http_listen.host, began, io);
-    void tellStory(server, io);
+    io.out(banner(server, settings));
+    void tellStory(server, settings, io);
     await aborted(io.signal);
     io.out('stopping: sources, pipelines and sinks finish what they have\n');
-    return (await stopWithin(server, settings.config.operations.graceful_shutdown_timeout_ms))
-      ? EXIT.ok
-      : EXIT.problems;
+    const limit = settings.config.operations.graceful_shutdown_timeout_ms;
+    if (await stopWithin(server, limit)) return EXIT.ok;
+    logger.error('the stop took too long: what was under way is done again at the next start', { limit_ms: limit });
+    return EXIT.problems;
   },
 };
 
-function banner(server: Millstream, kafkaHost: string, httpHost: string, began: number, io: Io): void {
-  const kafka = formatAddress({ host: kafkaHost, port: server.kafka.port });
-  const http = formatAddress({ host: httpHost, port: server.http.port });
-  io.out(
-    `millstream ${manifest.version}, listening after ${Math.round(performance.now() - began)} ms\n` +
-      `  kafka  ${kafka}    any Kafka client\n` +
-      `  http   http://${http}    the page, the API, /metrics\n`,
+function inOneLine({ file, line, message, help }: Diagnostic): string {
+  return `${file}${line > 0 ? `:${line}` : ''}: ${message}${help ? `; ${help}` : ''}`;
+}
+
+function banner(server: Millstream, { config }: Settings): string {
+  const kafka = formatAddress({ host: config.network.kafka_listen.host, port: server.kafka.port });
+  const http = formatAddress({ host: config.network.http_listen.host, port: server.http.port });
+  // performance.now() counts from the start of the process.
+  return (
+    `millstream ${manifest.version}, listening after ${Math.round(performance.now())} ms\n` +
+    `  kafka  ${kafka}    any Kafka client\n` +
+    `  http   http://${http}    the page, the API, /metrics\n`
   );
 }
 
-async function tellStory(server: Millstream, io: Io): Promise<void> {
+async function tellStory(server: Millstream, settings: Settings, io: Io): Promise<void> {
   await server.pipelinesStarted;
+  if (io.signal.aborted) return;
+  const all = (): PipelineStatus[] => server.pipelines.map(pipeline => pipeline.status());
+  const { pipelines_dir: folder } = settings.config.broker;
   if (server.pipelines.length === 0) {
-    io.out('  no pipelines: put a .toml file into the pipelines folder\n');
+    const why = settings.config.etl.enabled
+      ? `put a .toml file into ${folder}/ and start again`
+      : '[etl] enabled = false';
+    io.out(`\nno pipelines: ${why}\n${nextCommands([])}`);
     return;
   }
-  for (const pipeline of server.pipelines) io.out(`\npipeline ${pipeline.name}: ${pathLine(pipeline.status())}\n`);
+  for (const status of all()) io.out(`\npipeline ${status.name}: ${pathLine(status)}\n`);
   const deadline = performance.now() + STORY_WAIT_MS;
-  while (performance.now() < deadline && !io.signal.aborted) {
-    await new Promise(resolve => setTimeout(resolve, 50));
-    if (server.pipelines.every(pipeline => atRest(pipeline.status()))) break;
+  while (!all().every(atRest) && performance.now() < deadline && !io.signal.aborted) {
+    await new Promise(resolve => setTimeout(resolve, LOOK_MS));
   }
   if (io.signal.aborted) return;
-  for (const pipeline of server.pipelines) {
-    const status = pipeline.status();
-    if (status.state === 'failed' || status.state === 'stopped') io.out(`  ${status.state}: ${status.reason}\n`);
-    else if (status.records > 0) io.out(story(status));
-    else io.out(`  waits for records: millstream produce ${status.source.topic}\n`);
-  }
-  const first = server.pipelines[0];
-  const output = first?.status().outputs[0]?.topic ?? first?.status().source.topic;
-  io.out(`\nNext, in another terminal:  npx millstream consume ${output} --from earliest --limit 3\n`);
+  for (const status of all()) io.out(story(status));
+  io.out(nextCommands(all()));
 }
 
-function atRest(status: ReturnType<Millstream['pipelines'][number]['status']>): boolean {
-  if (status.state === 'failed' || status.state === 'stopped') return true;
-  const sourceDone = status.source.connector === null || status.source.connector.state === 'finished';
+/** Nothing will happen by itself: all that is there has gone through, or something has to be put right. */
+function atRest(status: PipelineStatus): boolean {
+  if (status.state !== 'running') return status.state !== 'starting';
+  const { connector } = status.source;
   const sinks = status.deadLetters.drain ? [...status.sinks, status.deadLetters.drain] : status.sinks;
-  return (
-    sourceDone &&
-    status.lag === 0 &&
-    sinks.every(sink => sink.lag === 0) &&
-    (status.records > 0 || status.source.connector === null)
-  );
+  // What a source has just appended is not yet in the lag that the steps know.
+  const taken = connector === null || (connector.state === 'finished' && status.records >= connector.read);
+  return taken && status.lag === 0 && sinks.every(sink => sink.lag === 0);
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

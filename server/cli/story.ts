@@ -21,8 +21,10 @@ export function pathLine(status: PipelineStatus): string {
     .join(' -> ');
 }
 
+/** What this process has done so far; a process that found nothing to do says what there is from earlier runs. */
 export function story(status: PipelineStatus): string {
   const lines: string[] = [];
+  if (status.reason) lines.push(`  ${status.state}: ${status.reason}`);
   for (const sample of status.samples) {
     lines.push(`  ${sample.step}  (record ${sample.topic}/${sample.partition}@${sample.offset})`);
     lines.push(...effectLines(sample));
@@ -32,13 +34,27 @@ export function story(status: PipelineStatus): string {
     lines.push(`  one of ${count(records)} dead letters, record ${last.topic}/${last.partition}@${last.offset}`);
     lines.push(`    ${last.code} in step ${last.step}: ${last.reason}`, `    ${cut(recordLine(last.record))}`);
   }
-  lines.push(`  ${countsLine(status)}`);
-  for (const sink of status.sinks) {
-    lines.push(
-      `    sink ${sink.name.padEnd(12)} ${count(sink.written).padStart(8)} written, ${count(sink.filtered)} filtered out`,
-    );
-  }
-  return `${lines.join('\n')}\n`;
+  if (hasWorked(status)) lines.push(`  ${countsLine(status)}`, ...sinkLines(status));
+  else lines.push(...restLines(status));
+  return lines.length > 0 ? `${lines.join('\n')}\n` : '';
+}
+
+/** Commands that work on this machine now, for another terminal. */
+export function nextCommands(pipelines: readonly PipelineStatus[]): string {
+  const pipeline = pipelines.find(each => each.source.stored > 0) ?? pipelines[0];
+  const topics = pipeline ? [...pipeline.outputs.map(output => output.topic), pipeline.source.topic] : [];
+  const held = new Map(
+    pipeline
+      ? [...pipeline.outputs.map(o => [o.topic, o.stored] as const), [pipeline.source.topic, pipeline.source.stored]]
+      : [],
+  );
+  const full = topics.find(topic => (held.get(topic) ?? 0) > 0);
+  const lines: string[] = [];
+  if (full) lines.push(`npx millstream consume ${full} --from earliest --limit 3`);
+  else lines.push(`echo '{"hello":"world"}' | npx millstream produce ${pipeline?.source.topic ?? 'greetings'}`);
+  if (pipeline && pipeline.steps.length > 0) lines.push(`npx millstream tap ${pipeline.name}`);
+  if (!pipeline) lines.push('npx millstream consume greetings --from earliest --exit-at-end');
+  return `\nNext, in another terminal:\n${lines.map(line => `  ${line}\n`).join('')}`;
 }
 
 /** What the step did to the record: its changes, its route, or that it dropped it. */
@@ -54,11 +70,42 @@ function effectLines({ before, after: [after] }: TapEvent): string[] {
   return lines;
 }
 
-/** `10,000 in = 9,997 emitted + 0 dropped + 0 passed + 3 dead`, over all steps: a record ends in exactly one of them. */
+function hasWorked({ records, source, sinks }: PipelineStatus): boolean {
+  return records > 0 || (source.connector?.read ?? 0) > 0 || sinks.some(sink => sink.in > 0);
+}
+
+/** `10,000 records in; 9,658 to birdstrikes.out, 315 to birdstrikes.severe, 27 dead, 0 dropped`. */
 function countsLine(status: PipelineStatus): string {
   const outputs = status.outputs.map(output => `${count(output.records)} to ${output.topic}`);
   const dropped = status.steps.reduce((sum, step) => sum + step.dropped, 0);
-  return `${count(status.records)} records in; ${[...outputs, `${count(status.deadLetters.records)} dead`, `${count(dropped)} dropped`].join(', ')}`;
+  const rest = [
+    `${count(status.deadLetters.records)} dead`,
+    ...(status.steps.length > 0 ? [`${count(dropped)} dropped`] : []),
+  ];
+  return `${count(status.records)} records in; ${[...outputs, ...rest].join(', ')}`;
+}
+
+function sinkLines({ sinks }: PipelineStatus): string[] {
+  return sinks.map(({ name, written, filtered }) => {
+    const left = filtered > 0 ? `, ${count(filtered)} left out by its \`when\`` : '';
+    return `    sink ${name.padEnd(12)} ${count(written).padStart(8)} written${left}`;
+  });
+}
+
+function restLines({ state, source, outputs, deadLetters }: PipelineStatus): string[] {
+  if (state === 'failed' || state === 'stopped') return [];
+  if (source.stored === 0 && source.connector === null) return [`  waits for records in ${source.topic}`];
+  const kept = [[source.topic, source.stored], ...outputs.map(o => [o.topic, o.stored])] as [string, number][];
+  const dead = deadLetters.stored > 0 ? [`${count(deadLetters.stored)} in ${deadLetters.topic}`] : [];
+  const why =
+    source.connector?.state === 'finished'
+      ? `the ${source.connector.type} source was read to its end before`
+      : 'every record went through before';
+  return [
+    `  nothing new: ${why}, and positions outlive a restart`,
+    `  from earlier runs: ${[...kept.map(([topic, stored]) => `${count(stored)} in ${topic}`), ...dead].join(', ')}`,
+    `  to see one go through again:  npx millstream consume ${source.topic} --from earliest --limit 1 | npx millstream produce ${source.topic}`,
+  ];
 }
 
 const count = (value: number): string => value.toLocaleString('en-US');

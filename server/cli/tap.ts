@@ -1,6 +1,7 @@
+import { MillstreamError } from '../../core/base/errors.ts';
 import type { TapEvent } from '../../etl/runner/tap.ts';
 import type { SampleRecord } from '../../etl/sandbox/sandbox.ts';
-import { type Command, EXIT, wholeNumber } from './command.ts';
+import { type Command, EXIT, usageError, wholeNumber } from './command.ts';
 import { ask } from './http-client.ts';
 import { SERVER_OPTION, serverOf } from './target.ts';
 
@@ -14,9 +15,11 @@ export const tap: Command = {
     json: { type: 'boolean', help: 'one JSON object a line' },
   },
   async run([target = ''], values, io) {
-    const dot = target.indexOf('.');
-    const pipeline = dot === -1 ? target : target.slice(0, dot);
-    const step = dot === -1 ? '' : `?step=${encodeURIComponent(target.slice(dot + 1))}`;
+    const [pipeline = '', ...rest] = target.split('.');
+    const name = rest.join('.');
+    if (pipeline === '' || (target.includes('.') && name === ''))
+      throw usageError('tap takes PIPELINE or PIPELINE.STEP');
+    const step = name === '' ? '' : `?step=${encodeURIComponent(name)}`;
     const limit = wholeNumber(values, 'limit', 1, 1_000_000) ?? Number.POSITIVE_INFINITY;
     const base = serverOf(values, io);
     const response = await ask(base, `/api/v1/pipelines/${encodeURIComponent(pipeline)}/tap${step}`, {
@@ -27,10 +30,13 @@ export const tap: Command = {
     try {
       for await (const event of eventsOf(response)) {
         io.out(values['json'] === true ? `${JSON.stringify(event)}\n` : eventText(event));
+        await io.drained();
         if (++seen >= limit) break;
       }
     } catch (error) {
-      if (!io.signal.aborted) throw error;
+      if (io.signal.aborted) return EXIT.ok;
+      if (error instanceof MillstreamError) throw error;
+      throw new MillstreamError('unavailable', 'UNREACHABLE', `the server at ${base} is gone`, { cause: error });
     }
     return EXIT.ok;
   },

@@ -1,7 +1,7 @@
 import { formatAddress } from '../config/values.ts';
 import { requireSettings } from '../settings.ts';
 import type { Io, OptionSpec, Values } from './command.ts';
-import { text } from './command.ts';
+import { text, usageError } from './command.ts';
 
 /** Which server a command talks to: what an option says, else the addresses in the configuration. */
 
@@ -15,14 +15,24 @@ export const BROKERS_OPTION: Record<string, OptionSpec> = {
 
 export function serverOf(values: Values, io: Io): string {
   const named = text(values, 'server');
-  if (named !== undefined) return named.includes('://') ? named : `http://${named}`;
+  if (named !== undefined) {
+    const url = named.includes('://') ? named : `http://${named}`;
+    if (!/^https?:/.test(url) || !URL.canParse(url)) {
+      throw usageError(`--server takes an address such as http://127.0.0.1:9642, not "${named}"`);
+    }
+    return url;
+  }
   const { config } = requireSettings(text(values, 'config'), io.env, io.cwd);
   return `http://${formatAddress(config.network.http_listen)}`;
 }
 
 export function brokersOf(values: Values, io: Io): string[] {
   const named = text(values, 'brokers');
-  if (named !== undefined) return named.split(',').map(each => each.trim());
+  if (named !== undefined) {
+    const brokers = named.split(',').map(each => each.trim());
+    if (brokers.includes('')) throw usageError('--brokers takes host:port, several separated by commas');
+    return brokers;
+  }
   const { config } = requireSettings(text(values, 'config'), io.env, io.cwd);
   return [formatAddress(config.network.advertised ?? config.network.kafka_listen)];
 }

@@ -38,13 +38,11 @@ export const list: Command = {
     const all = await withCluster(values, io, cluster => new Admin(cluster).topics.list());
     const topics = all.filter(topic => values['internal'] === true || !topic.isInternal);
     if (values['json'] === true) io.out(`${JSON.stringify(topics, null, 2)}\n`);
-    else
-      io.out(
-        table(
-          ['TOPIC', 'PARTITIONS'],
-          topics.map(topic => [topic.name, topic.partitions.length]),
-        ),
-      );
+    else if (topics.length === 0) io.err('no topics yet; `millstream produce TOPIC` makes one\n');
+    else {
+      const rows = topics.map(topic => [topic.name, topic.partitions.length]);
+      io.out(table(['TOPIC', 'PARTITIONS'], rows));
+    }
     return EXIT.ok;
   },
 };

@@ -16,7 +16,7 @@ export interface Project {
   /** Stops the server cleanly and starts it again on the same folder. */
   restart(): Promise<void>;
   /** Runs a command as a user in the folder would. */
-  run(args: string[], input?: string): Promise<{ code: number; out: string; err: string }>;
+  run(args: string[], input?: string | Uint8Array): Promise<Ran>;
   close(): Promise<void>;
 }
 
@@ -55,22 +55,39 @@ export async function startProject(files: Record<string, string> = {}): Promise<
   return project;
 }
 
+export interface Ran {
+  code: number;
+  out: string;
+  err: string;
+}
+
 export async function runCommand(
   args: string[],
-  options: { cwd: string; input?: string; env?: Record<string, string> },
-): Promise<{ code: number; out: string; err: string }> {
-  let out = '';
+  options: {
+    cwd: string;
+    input?: string | Uint8Array;
+    env?: Record<string, string>;
+    signal?: AbortSignal;
+    /** Sees every piece of output as it is written. */
+    onOut?: (bytes: Buffer) => void;
+  },
+): Promise<Ran> {
+  const out: Buffer[] = [];
   let err = '';
   const code = await main(args, {
-    out: text => void (out += text),
+    out: chunk => {
+      out.push(Buffer.from(chunk));
+      options.onOut?.(Buffer.from(chunk));
+    },
+    drained: async () => {},
     err: text => void (err += text),
     env: options.env ?? {},
     cwd: options.cwd,
     stdin: Readable.from([Buffer.from(options.input ?? '')]),
     isTerminal: false,
-    signal: new AbortController().signal,
+    signal: options.signal ?? new AbortController().signal,
   });
-  return { code, out, err };
+  return { code, out: Buffer.concat(out).toString(), err };
 }
 
 /** Asks until the answer is right; the test's own time limit ends it. */

@@ -1,0 +1,43 @@
+import { MillstreamError } from '../../core/base/errors.ts';
+import type { Io } from './command.ts';
+
+/**
+ * The real process as a command sees it. A reader that goes away (`millstream consume t | head -1`) ends a command as
+ * ctrl-c would; `outlivesReader` is for a server, which goes on without its screen.
+ */
+export function processIo(outlivesReader: boolean): Io {
+  const { stdout, stderr } = process;
+  const stopping = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    // The second signal ends the process the usual way.
+    process.once(name, () => stopping.abort(name));
+  }
+  let failed: NodeJS.ErrnoException | null = null;
+  let waiting: (() => void)[] = [];
+  const settle = (): void => {
+    for (const done of waiting.splice(0)) done();
+  };
+  stdout.on('drain', settle);
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    failed = error;
+    if (!outlivesReader) stopping.abort('output');
+    settle();
+  });
+  stderr.on('error', () => {});
+  return {
+    out: chunk => {
+      if (!failed) stdout.write(chunk);
+    },
+    drained: async () => {
+      if (!failed && stdout.writableNeedDrain) await new Promise<void>(done => (waiting = [...waiting, done]));
+      if (!failed || failed.code === 'EPIPE' || outlivesReader) return;
+      throw new MillstreamError('unavailable', 'OUTPUT_FAILED', `the output cannot be written: ${failed.message}`);
+    },
+    err: chunk => void stderr.write(chunk),
+    env: process.env,
+    cwd: process.cwd(),
+    stdin: process.stdin,
+    isTerminal: stdout.isTTY,
+    signal: stopping.signal,
+  };
+}
