@@ -46,6 +46,8 @@ export function readActivity(cell: Int32Array): Activity {
 export class Watchdog {
   private readonly watched: Watched;
   private timer: Timer | null = null;
+  /** Grows with every start and stop: an answer that comes late finds that it is not wanted any more. */
+  private round = 0;
   private running = false;
   private last: Activity | null = null;
   private since = 0;
@@ -60,33 +62,34 @@ export class Watchdog {
     if (this.running) return;
     this.running = true;
     this.last = null;
-    this.schedule(TICK_MS.least);
+    this.schedule(++this.round, TICK_MS.least);
   }
 
   stop(): void {
     this.running = false;
+    this.round++;
     this.timer?.cancel();
     this.timer = null;
   }
 
-  private schedule(delayMs: number): void {
-    this.timer = this.watched.clock.setTimer(delayMs, () => void this.tick());
+  private schedule(round: number, delayMs: number): void {
+    this.timer = this.watched.clock.setTimer(delayMs, () => void this.tick(round));
   }
 
-  private async tick(): Promise<void> {
+  private async tick(round: number): Promise<void> {
     const thread = this.watched.thread();
-    let delayMs = TICK_MS.least;
+    let delayMs: number = TICK_MS.least;
     try {
-      delayMs = await this.look(thread);
+      delayMs = await this.look(thread, round);
     } catch {
       // The thread ended meanwhile; whoever ended it goes on from there.
-      this.last = null;
+      if (round === this.round) this.last = null;
     }
-    if (this.running) this.schedule(delayMs);
+    if (round === this.round) this.schedule(round, delayMs);
   }
 
   /** Returns when to look again. */
-  private async look(thread: Thread): Promise<number> {
+  private async look(thread: Thread, round: number): Promise<number> {
     const { watched } = this;
     const now = watched.clock.monotonic();
     const activity = readActivity(thread.cell);
@@ -102,16 +105,17 @@ export class Watchdog {
       this.cpuMs = null;
       return tickMs;
     }
+    const standsMs = now - this.since;
+    if (this.cpuMs !== null && standsMs < limitMs) return Math.min(tickMs, limitMs - standsMs + 1);
+    // A thread that has gone idle meanwhile answers with its next task, which may be long after.
+    const cpuMs = await thread.cpuMs();
+    if (round !== this.round || thread !== watched.thread() || this.moved(readActivity(thread.cell))) return tickMs;
     if (this.cpuMs === null) {
-      this.cpuMs = await thread.cpuMs();
+      this.cpuMs = cpuMs;
       return tickMs;
     }
-    if (now - this.since < limitMs) return Math.min(tickMs, limitMs - (now - this.since) + 1);
-    const burntMs = (await thread.cpuMs()) - this.cpuMs;
-    // Asking takes time, too: what was seen must still be so.
-    if (burntMs < limitMs || !this.running || thread !== watched.thread() || this.moved(readActivity(thread.cell))) {
-      return Math.min(tickMs, Math.max(limitMs - burntMs, 1));
-    }
+    const burntMs = cpuMs - this.cpuMs;
+    if (burntMs < limitMs) return Math.min(tickMs, Math.max(limitMs - burntMs, 1));
     this.last = null;
     watched.stoodStill(activity, limitMs);
     return tickMs;
