@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import type { Clock } from '../../core/base/clock.ts';
+import type { Clock, Timer } from '../../core/base/clock.ts';
 import type { Logger } from '../../core/base/logger.ts';
 import type { Metrics } from '../../core/base/metrics.ts';
 import { closed } from './errors.ts';
@@ -20,7 +20,10 @@ export interface SandboxOptions {
   compileCache?: string;
 }
 
-/** Starts the worker threads and the warm spare. */
+/** The spare leaves the processor to the start of everything else. */
+const SPARE_AFTER_MS = 1000;
+
+/** Starts the worker threads and, a little later, the warm spare. */
 export function openSandbox(options: SandboxOptions): Sandbox {
   return new SlotSandbox(options);
 }
@@ -32,7 +35,8 @@ class SlotSandbox implements Sandbox, SlotHost {
   private readonly compileCache: string | null;
   private readonly slots: Slot[];
   private readonly compiler: ModuleCompiler;
-  private spare: Thread;
+  private spare: Thread | null = null;
+  private readonly spareTimer: Timer;
   private lanes = 0;
   private isClosed = false;
 
@@ -46,7 +50,9 @@ class SlotSandbox implements Sandbox, SlotHost {
     );
     const workers = options.workers ?? Math.max(1, availableParallelism() - 1);
     this.slots = Array.from({ length: workers }, () => new Slot(this, this.newThread()));
-    this.spare = this.newThread();
+    this.spareTimer = this.clock.setTimer(SPARE_AFTER_MS, () => {
+      this.spare ??= this.newThread();
+    });
     this.compiler = new ModuleCompiler(options.clock, () => this.newThread());
   }
 
@@ -75,7 +81,7 @@ class SlotSandbox implements Sandbox, SlotHost {
   }
 
   takeSpare(): Thread {
-    const spare = this.spare.isLost ? this.newThread() : this.spare;
+    const spare = this.spare && !this.spare.isLost ? this.spare : this.newThread();
     this.spare = this.newThread();
     return spare;
   }
@@ -87,7 +93,8 @@ class SlotSandbox implements Sandbox, SlotHost {
   async close(): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
+    this.spareTimer.cancel();
     const error = closed();
-    await Promise.all([...this.slots.map(slot => slot.close(error)), this.spare.destroy(), this.compiler.close()]);
+    await Promise.all([...this.slots.map(slot => slot.close(error)), this.spare?.destroy(), this.compiler.close()]);
   }
 }
