@@ -30,6 +30,11 @@ export class LeaderEpochs {
     this.starts = this.starts.filter((start, i) => i === 0 || start.startOffset <= endOffset);
   }
 
+  /** The epoch that a batch at `offset` should have; -1 below the first. */
+  epochOf(offset: number): number {
+    return this.starts.findLast(start => start.startOffset <= offset)?.epoch ?? -1;
+  }
+
   /** As Kafka answers OffsetForLeaderEpoch: null for an epoch above the latest. */
   endOffsetFor(epoch: number, endOffset: number): { epoch: number; endOffset: number } | null {
     if (epoch < 0 || epoch > this.latest) return null;

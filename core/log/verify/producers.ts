@@ -47,7 +47,9 @@ export class ProducerSequences {
     if (header.baseSequence === expected) return null;
     const ahead = (header.baseSequence - expected + SEQUENCES) % SEQUENCES;
     if (ahead < SEQUENCES / 2) {
-      return hasGap ? null : `producer ${producerId} goes on with sequence ${header.baseSequence} instead of ${expected}`;
+      return hasGap
+        ? null
+        : `producer ${producerId} goes on with sequence ${header.baseSequence} instead of ${expected}`;
     }
     return `producer ${producerId} repeats sequence ${header.baseSequence}, which it wrote up to offset ${before.lastOffset}`;
   }

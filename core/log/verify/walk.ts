@@ -10,7 +10,7 @@ export interface WalkEnd {
   /** Behind the last good batch. */
   position: number;
   /** Null at the file's end; `zeros` when nothing but zeros follows. */
-  bad: 'zeros' | string | null;
+  bad: string | null;
 }
 
 /**
