@@ -120,8 +120,8 @@ export class Broker {
       configs: { 'cleanup.policy': 'compact', 'segment.bytes': String(config.offsetsSegmentBytes) },
       internal: true,
     });
-    const { log } = offsetsTopic.partitions[0] as Partition;
-    const coordinator = await Coordinator.open({ log, config, clock, random, logger });
+    const partition = offsetsTopic.partitions[0] as Partition;
+    const coordinator = await Coordinator.open({ partition, config, clock, random, logger });
     return new Broker(options, { topics, coordinator, catalogue });
   }
 

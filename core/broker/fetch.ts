@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Counter } from '../base/metrics.ts';
 import type { RequestBody, ResponseInput } from '../protocol/api.ts';
+import type { PartitionLog } from '../log/log.ts';
 import { ErrorCode, errorCodeOf } from './kafka-error.ts';
 import { leaderEpochError } from './leader-epoch.ts';
 import type { Partition } from './partition.ts';
@@ -9,7 +10,8 @@ import type { Topics } from './topics.ts';
 
 /** The most that one answer carries whatever the client allows (Kafka's fetch.max.bytes). */
 const MAX_RESPONSE_BYTES = 55 * 1024 * 1024;
-const READ_COMMITTED = 1;
+/** As isolation level in Fetch and ListOffsets (KIP-98). */
+export const READ_COMMITTED = 1;
 
 export interface FetchOptions {
   topics: Topics;
@@ -29,13 +31,15 @@ interface Item {
   sizeBytes: number;
   next: number;
   divergingEpoch: { epoch: number; endOffset: number } | null;
+  /** Nothing at or above the last stable offset is given out. */
+  committedOnly: boolean;
   /** It took all that the client allows for it. */
   full: boolean;
 }
 
 /**
- * Answers with what is below the high watermark; when that is less than the client wants, waits for more until its
- * time is up. Sessions (KIP-227) are declined by answering session id 0.
+ * Answers with what is below the high watermark, for readers of committed records below the last stable offset; when
+ * that is less than the client wants, waits for more until its time is up. Sessions (KIP-227) are declined by answering session id 0.
  */
 export function fetchHandler({ topics, clock, consumed }: FetchOptions): Handler<1> {
   return async (body, { connection, whenSent }) => {
@@ -44,7 +48,7 @@ export function fetchHandler({ topics, clock, consumed }: FetchOptions): Handler
     }
     const groups = body.topics.map(({ topic, partitions }) => ({
       topic,
-      items: partitions.map(asked => begin(topics, topic, asked)),
+      items: partitions.map(asked => begin(topics, topic, asked, body.isolationLevel === READ_COMMITTED)),
     }));
     const items = groups.flatMap(group => group.items);
     const deadline = clock.monotonic() + body.maxWaitMs;
@@ -65,13 +69,13 @@ export function fetchHandler({ topics, clock, consumed }: FetchOptions): Handler
       sessionId: 0,
       responses: groups.map(({ topic, items: own }) => ({
         topic,
-        partitions: own.map(item => answer(item, body.isolationLevel)),
+        partitions: own.map(answer),
       })),
     };
   };
 }
 
-function begin(topics: Topics, topic: string, asked: Asked): Item {
+function begin(topics: Topics, topic: string, asked: Asked, committedOnly: boolean): Item {
   const partition = topics.get(topic)?.partitions[asked.partition] ?? null;
   const item: Item = {
     asked,
@@ -81,6 +85,7 @@ function begin(topics: Topics, topic: string, asked: Asked): Item {
     sizeBytes: 0,
     next: asked.fetchOffset,
     divergingEpoch: null,
+    committedOnly,
     full: false,
   };
   if (!partition) return { ...item, errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION };
@@ -104,7 +109,11 @@ function begin(topics: Topics, topic: string, asked: Asked): Item {
 const isOpen = (item: Item): boolean =>
   item.errorCode === ErrorCode.NONE && !item.full && item.divergingEpoch === null && item.partition !== null;
 
-const hasMore = (item: Item): boolean => isOpen(item) && (item.partition?.log.highWatermark ?? 0) > item.next;
+const limitOf = ({ committedOnly }: Item, log: PartitionLog): number =>
+  committedOnly ? log.lastStableOffset : log.highWatermark;
+
+const hasMore = (item: Item): boolean =>
+  isOpen(item) && item.partition !== null && limitOf(item, item.partition.log) > item.next;
 
 /** Reads on where there is more; the first batch of an answer is always whole. Returns the size gathered so far. */
 async function readMore(items: readonly Item[], maxBytes: number, whenSent: (() => void)[]): Promise<number> {
@@ -118,7 +127,8 @@ async function readMore(items: readonly Item[], maxBytes: number, whenSent: (() 
       continue;
     }
     try {
-      const read = await item.partition.log.read(item.next, Math.max(room, 0));
+      const { log } = item.partition;
+      const read = await log.read(item.next, Math.max(room, 0), limitOf(item, log));
       // The log gives at least one batch; only the answer's first one may be more than is allowed.
       if (total > 0 && read.sizeBytes > room) {
         item.full = true;
@@ -130,7 +140,7 @@ async function readMore(items: readonly Item[], maxBytes: number, whenSent: (() 
       item.sizeBytes += read.sizeBytes;
       item.next = read.nextOffset;
       total += read.sizeBytes;
-      if (read.sizeBytes >= room || item.partition.log.highWatermark > item.next) item.full = true;
+      if (read.sizeBytes >= room || limitOf(item, log) > item.next) item.full = true;
     } catch (error) {
       item.errorCode = errorCodeOf(error);
     }
@@ -160,8 +170,8 @@ function change(
       const { partition } = item;
       const { log } = partition;
       stops.push(
-        log.onAdvance(() => {
-          if (log.highWatermark > item.next) wake();
+        log.onStableAdvance(() => {
+          if (limitOf(item, log) > item.next) wake();
         }),
         partition.onClose(() => {
           item.errorCode = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
@@ -172,7 +182,7 @@ function change(
   });
 }
 
-function answer(item: Item, isolationLevel: number): PartitionAnswer {
+function answer(item: Item): PartitionAnswer {
   const log = item.partition?.log;
   const failed = item.errorCode !== ErrorCode.NONE;
   const highWatermark = failed || !log ? -1 : log.highWatermark;
@@ -180,12 +190,17 @@ function answer(item: Item, isolationLevel: number): PartitionAnswer {
     partitionIndex: item.asked.partition,
     errorCode: item.errorCode,
     highWatermark,
-    lastStableOffset: highWatermark,
+    lastStableOffset: failed || !log ? -1 : log.lastStableOffset,
     logStartOffset: failed || !log ? -1 : log.startOffset,
-    abortedTransactions: isolationLevel === READ_COMMITTED ? [] : null,
+    abortedTransactions: item.committedOnly ? abortedIn(item) : null,
     ...(item.divergingEpoch ? { divergingEpoch: item.divergingEpoch } : {}),
     records: failed ? [] : joined(item.batches),
   };
+}
+
+function abortedIn({ asked, next, partition, errorCode }: Item): { producerId: number; firstOffset: number }[] {
+  if (!partition || errorCode !== ErrorCode.NONE || next <= asked.fetchOffset) return [];
+  return partition.log.abortedWithin(asked.fetchOffset, next);
 }
 
 /** Batches that lie one behind the other in one buffer go out as one piece: fewer entries for writev. */

@@ -1,5 +1,6 @@
 import type { PartitionLog } from '../log/log.ts';
 import type { ResponseInput } from '../protocol/api.ts';
+import { READ_COMMITTED } from './fetch.ts';
 import { ErrorCode, errorCodeOf } from './kafka-error.ts';
 import { leaderEpochError } from './leader-epoch.ts';
 import type { Handler } from './request.ts';
@@ -26,7 +27,7 @@ export function listOffsetsHandler(topics: Topics): Handler<2> {
             const errorCode = leaderEpochError(log, currentLeaderEpoch);
             if (errorCode !== ErrorCode.NONE) return { partitionIndex, errorCode };
             try {
-              const found = await find(log, timestamp);
+              const found = await find(log, timestamp, body.isolationLevel === READ_COMMITTED);
               const leaderEpoch = found.offset < 0 ? -1 : log.leaderEpoch;
               return { partitionIndex, errorCode, leaderEpoch, ...found };
             } catch (error) {
@@ -39,10 +40,15 @@ export function listOffsetsHandler(topics: Topics): Handler<2> {
   });
 }
 
-async function find(log: PartitionLog, timestamp: number): Promise<{ offset: number; timestamp: number }> {
+async function find(
+  log: PartitionLog,
+  timestamp: number,
+  committedOnly: boolean,
+): Promise<{ offset: number; timestamp: number }> {
+  const end = committedOnly ? log.lastStableOffset : log.highWatermark;
   switch (timestamp) {
     case LATEST:
-      return { offset: log.highWatermark, timestamp: -1 };
+      return { offset: end, timestamp: -1 };
     case EARLIEST:
     case EARLIEST_LOCAL:
       return { offset: log.startOffset, timestamp: -1 };
@@ -50,8 +56,10 @@ async function find(log: PartitionLog, timestamp: number): Promise<{ offset: num
       return newest(log);
     case LATEST_TIERED:
       return { offset: -1, timestamp: -1 };
-    default:
-      return (await log.offsetForTimestamp(timestamp)) ?? { offset: -1, timestamp: -1 };
+    default: {
+      const found = await log.offsetForTimestamp(timestamp);
+      return found && found.offset < end ? found : { offset: -1, timestamp: -1 };
+    }
   }
 }
 

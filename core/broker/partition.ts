@@ -2,6 +2,8 @@ import type { Clock } from '../base/clock.ts';
 import { MillstreamError } from '../base/errors.ts';
 import type { BatchHeader } from '../log/batch.ts';
 import type { Appended, LogStore, PartitionLog } from '../log/log.ts';
+import { readBatchHeader } from '../log/batch.ts';
+import { encodeMarker, type MarkerOptions } from '../log/marker.ts';
 import { ProducerState } from './producer-state.ts';
 import type { Topic } from './topics.ts';
 
@@ -13,6 +15,8 @@ export class Partition {
   readonly producers: ProducerState;
   /** Base offsets of appends that are not durable yet: a retried batch waits for its original. */
   private readonly inFlight = new Map<number, Promise<void>>();
+  /** The newest append of each producer that is not durable yet. */
+  private readonly unsynced = new Map<number, Promise<void>>();
   private readonly closeListeners = new Set<() => void>();
   private closed = false;
 
@@ -52,8 +56,30 @@ export class Partition {
     return appended;
   }
 
-  private follow(appended: Appended, headers: readonly BatchHeader[]): void {
-    if ((headers[0]?.producerId ?? -1) < 0) return;
+  /** Ends the producer's open transaction here; the last stable offset moves at once. */
+  appendMarker(marker: MarkerOptions): Appended {
+    if (this.closed) throw new MillstreamError('closed', 'CLOSED', `Topic '${this.topic.name}' is being deleted.`);
+    const batch = encodeMarker(marker);
+    return this.log.append(batch, [readBatchHeader(batch)]);
+  }
+
+  /** Resolves when everything that the producer wrote so far is durable; rejects when its sync failed. */
+  durable(producerId: number): Promise<void> {
+    return this.unsynced.get(producerId) ?? Promise.resolve();
+  }
+
+  /** Remembers an append of a producer until it is durable. */
+  follow(appended: Appended, headers: readonly BatchHeader[]): void {
+    const producerId = headers[0]?.producerId ?? -1;
+    if (producerId < 0) return;
+    const { durable } = appended;
+    this.unsynced.set(producerId, durable);
+    durable.then(
+      () => {
+        if (this.unsynced.get(producerId) === durable) this.unsynced.delete(producerId);
+      },
+      () => {},
+    );
     this.inFlight.set(appended.baseOffset, appended.durable);
     appended.durable.then(
       () => this.inFlight.delete(appended.baseOffset),

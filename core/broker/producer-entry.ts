@@ -14,6 +14,10 @@ export interface ProducerEntry {
   batches: SeenBatch[];
   /** Wall clock when it last wrote. */
   lastTimestamp: number;
+  /** First offset of its open transaction; -1 when there is none. */
+  openFrom: number;
+  /** Of the last marker; -1 for none. */
+  coordinatorEpoch: number;
 }
 
 /** Sequences run from 0 to 2^31 - 1 and then begin anew. */

@@ -15,11 +15,9 @@ const HEAD_BYTES = 10;
 const ENTRY_BYTES = 46;
 
 export function encodeProducerSnapshot(producers: readonly ProducerEntry[]): Uint8Array {
-  const rows = producers.flatMap(({ producerId, epoch, lastTimestamp, batches }) =>
+  const rows = producers.flatMap(({ batches, ...producer }) =>
     (batches.length > 0 ? batches : [{ firstOffset: -1, lastOffset: -1, lastSequence: -1 }]).map(batch => ({
-      producerId,
-      epoch,
-      lastTimestamp,
+      ...producer,
       ...batch,
     })),
   );
@@ -34,8 +32,8 @@ export function encodeProducerSnapshot(producers: readonly ProducerEntry[]): Uin
     bytes.writeBigInt64BE(BigInt(row.lastOffset), at + 14);
     bytes.writeInt32BE(row.lastOffset - row.firstOffset, at + 22);
     bytes.writeBigInt64BE(BigInt(row.lastTimestamp), at + 26);
-    bytes.writeInt32BE(-1, at + 34);
-    bytes.writeBigInt64BE(-1n, at + 38);
+    bytes.writeInt32BE(row.coordinatorEpoch, at + 34);
+    bytes.writeBigInt64BE(BigInt(row.openFrom), at + 38);
   });
   bytes.writeUInt32BE(crc32c(bytes.subarray(6)), 2);
   return bytes;
@@ -57,6 +55,8 @@ export function decodeProducerSnapshot(snapshot: Uint8Array): ProducerEntry[] {
       epoch: bytes.readInt16BE(at + 8),
       batches: [],
       lastTimestamp: Number(bytes.readBigInt64BE(at + 26)),
+      coordinatorEpoch: bytes.readInt32BE(at + 34),
+      openFrom: Number(bytes.readBigInt64BE(at + 38)),
     };
     producers.set(producerId, entry);
     const lastSequence = bytes.readInt32BE(at + 10);

@@ -1,7 +1,9 @@
 import type { Clock } from '../base/clock.ts';
 import type { BatchHeader } from '../log/batch.ts';
-import { isControl } from '../log/batch.ts';
+import { isControl, isTransactional } from '../log/batch.ts';
 import type { LogObserver } from '../log/log.ts';
+import type { Marker } from '../log/marker.ts';
+import type { AbortedTransaction } from '../log/txn-index.ts';
 import { refused } from './kafka-error.ts';
 import { addSequence, type ProducerEntry, type SeenBatch } from './producer-entry.ts';
 import { decodeProducerSnapshot, encodeProducerSnapshot } from './producer-snapshot.ts';
@@ -9,12 +11,15 @@ import { decodeProducerSnapshot, encodeProducerSnapshot } from './producer-snaps
 /** How many batches of a producer are remembered: a client has at most five requests in flight. */
 const WINDOW = 5;
 /**
- * What the idempotent producers of one partition wrote (KIP-98): finds retried batches and refuses gaps. It watches
- * the log, so that recovery rebuilds it from the batches behind the last snapshot.
+ * What the idempotent producers of one partition wrote (KIP-98): finds retried batches and refuses gaps, and knows the
+ * open transactions. It watches the log, so that recovery rebuilds it from the batches behind the last snapshot.
  */
 export class ProducerState implements LogObserver {
   private readonly clock: Clock;
   private readonly entries = new Map<number, ProducerEntry>();
+  /** Producers with an open transaction, oldest first: a transaction begins at the log's end. */
+  private readonly open = new Map<number, ProducerEntry>();
+  private aborted: AbortedTransaction | null = null;
 
   constructor(clock: Clock) {
     this.clock = clock;
@@ -30,24 +35,48 @@ export class ProducerState implements LogObserver {
 
   restore(snapshot: Uint8Array | null): void {
     this.entries.clear();
-    for (const entry of snapshot ? decodeProducerSnapshot(snapshot) : []) this.entries.set(entry.producerId, entry);
+    this.open.clear();
+    const entries = snapshot ? decodeProducerSnapshot(snapshot) : [];
+    for (const entry of entries) this.entries.set(entry.producerId, entry);
+    for (const entry of entries.toSorted((a, b) => a.openFrom - b.openFrom)) {
+      if (entry.openFrom >= 0) this.open.set(entry.producerId, entry);
+    }
   }
 
   snapshot(): Uint8Array {
     return encodeProducerSnapshot([...this.entries.values()]);
   }
 
-  batch(header: BatchHeader): void {
-    if (header.producerId < 0 || isControl(header)) return;
+  batch(header: BatchHeader, marker: Marker | null = null): void {
+    this.aborted = null;
+    if (header.producerId < 0 || (isControl(header) && !marker)) return;
     let entry = this.entries.get(header.producerId);
     if (!entry) {
-      entry = { producerId: header.producerId, epoch: header.producerEpoch, batches: [], lastTimestamp: 0 };
+      entry = {
+        producerId: header.producerId,
+        epoch: header.producerEpoch,
+        batches: [],
+        lastTimestamp: 0,
+        openFrom: -1,
+        coordinatorEpoch: -1,
+      };
       this.entries.set(header.producerId, entry);
     }
     if (entry.epoch !== header.producerEpoch) {
       entry.epoch = header.producerEpoch;
       entry.batches = [];
     }
+    entry.lastTimestamp = this.clock.now();
+    if (marker) {
+      this.end(entry, header.baseOffset, marker);
+      return;
+    }
+    if (isTransactional(header) && entry.openFrom < 0) {
+      entry.openFrom = header.baseOffset;
+      this.open.set(entry.producerId, entry);
+    }
+    // Positions that are committed in a transaction have no sequence.
+    if (header.baseSequence < 0) return;
     entry.batches.push({
       firstSequence: header.baseSequence,
       lastSequence: addSequence(header.baseSequence, header.lastOffsetDelta),
@@ -55,12 +84,42 @@ export class ProducerState implements LogObserver {
       lastOffset: header.baseOffset + header.lastOffsetDelta,
     });
     if (entry.batches.length > WINDOW) entry.batches.shift();
-    entry.lastTimestamp = this.clock.now();
+  }
+
+  private end(entry: ProducerEntry, offset: number, marker: Marker): void {
+    const { producerId, openFrom } = entry;
+    entry.coordinatorEpoch = marker.coordinatorEpoch;
+    entry.openFrom = -1;
+    if (!this.open.delete(producerId) || marker.kind === 'commit') return;
+    const lastStableOffset = this.firstOpenOffset() ?? offset + 1;
+    this.aborted = { producerId, firstOffset: openFrom, lastOffset: offset, lastStableOffset };
+  }
+
+  takeAborted(): AbortedTransaction | null {
+    return this.aborted;
+  }
+
+  firstOpenOffset(): number | null {
+    for (const { openFrom } of this.open.values()) return openFrom;
+    return null;
+  }
+
+  /** Producers with an open transaction here. */
+  openTransactions(): ProducerEntry[] {
+    return [...this.open.values()];
+  }
+
+  /** The sequence that the producer's next batch must have. */
+  nextSequence(producerId: number, epoch: number): number {
+    const entry = this.entries.get(producerId);
+    const last = entry?.epoch === epoch ? entry.batches.at(-1) : undefined;
+    return last ? addSequence(last.lastSequence, 1) : 0;
   }
 
   /**
    * Looks at batches of one append before they are written. Returns the original when the first of them is a retry;
-   * null when they may be written. Throws kind `invalid`: OUT_OF_ORDER_SEQUENCE_NUMBER or INVALID_PRODUCER_EPOCH.
+   * null when they may be written. Throws kind `invalid`: OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH
+   * or INVALID_TXN_STATE.
    */
   check(headers: readonly BatchHeader[]): SeenBatch | null {
     let epoch = -1;
@@ -77,6 +136,9 @@ export class ProducerState implements LogObserver {
         if (original) return original;
       }
       const fresh = epoch === -1;
+      if (!isTransactional(header) && this.open.has(header.producerId)) {
+        throw refused('INVALID_TXN_STATE', `Producer ${header.producerId} has an open transaction here.`);
+      }
       if (header.producerEpoch < epoch) {
         throw refused(
           'INVALID_PRODUCER_EPOCH',
@@ -98,7 +160,7 @@ export class ProducerState implements LogObserver {
   /** Forgets producers that wrote nothing since `before` (wall clock). */
   expire(before: number): void {
     for (const entry of this.entries.values()) {
-      if (entry.lastTimestamp < before) this.entries.delete(entry.producerId);
+      if (entry.lastTimestamp < before && entry.openFrom < 0) this.entries.delete(entry.producerId);
     }
   }
 }

@@ -29,6 +29,7 @@ import { SegmentPool } from './segment-pool.ts';
 import { restoreObserver } from './snapshots.ts';
 import { SyncDomain } from './sync-domain.ts';
 import { TailCache } from './tail-cache.ts';
+import { TransactionIndex } from './txn-index.ts';
 
 export interface LocalLogStoreOptions {
   /** Holds one folder for each log; made if it is missing. */
@@ -254,8 +255,10 @@ class LocalLogStore implements LogStore {
     });
     const epochs = await this.openEpochs(directory, recovered);
     const { segments } = recovered;
-    const snapshotOffset = observer ? await restoreObserver(this.context, directory, segments, observer) : -1;
-    return new LocalPartitionLog(this.context, { directory, id, config, observer, recovered, epochs, snapshotOffset });
+    const observed = observer
+      ? await restoreObserver(this.context, directory, segments, observer)
+      : { snapshotOffset: -1, aborted: new TransactionIndex() };
+    return new LocalPartitionLog(this.context, { directory, id, config, observer, recovered, epochs, ...observed });
   }
 
   /** The folder's name is durable once open() has resolved; partition.metadata says that it was finished. */

@@ -1,10 +1,16 @@
 import type { Disk, DiskFile } from '../base/disk.ts';
 
 /*
- * Kafka's names: <topic>-<partition>/<base offset, 20 digits>{.log, .index, .timeindex, .snapshot}, and beside them
+ * Kafka's names: <topic>-<partition>/<base offset, 20 digits>{.log, .index, .timeindex, .txnindex, .snapshot}, and beside them
  * partition.metadata and leader-epoch-checkpoint.
  */
-export const SUFFIX = { log: '.log', index: '.index', timeIndex: '.timeindex', snapshot: '.snapshot' } as const;
+export const SUFFIX = {
+  log: '.log',
+  index: '.index',
+  timeIndex: '.timeindex',
+  transactions: '.txnindex',
+  snapshot: '.snapshot',
+} as const;
 export const METADATA_FILE = 'partition.metadata';
 export const EPOCHS_FILE = 'leader-epoch-checkpoint';
 /** A log's folder is renamed to end so before its files go: a crash in between leaves nothing half removed. */

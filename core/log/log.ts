@@ -1,4 +1,6 @@
 import type { BatchHeader } from './batch.ts';
+import type { Marker } from './marker.ts';
+import type { AbortedTransaction } from './txn-index.ts';
 
 /*
  * The seam between the broker and where a partition's batches live (DESIGN 2, LogStore). Offsets are safe integers
@@ -28,7 +30,11 @@ export interface LogObserver {
   /** At open: the newest snapshot that is still valid (or null), then `batch` for everything above it. */
   restore(snapshot: Uint8Array | null): void;
   /** A batch is in the log (at open: found by recovery). `header.baseOffset` is final. */
-  batch(header: BatchHeader): void;
+  batch(header: BatchHeader, marker: Marker | null): void;
+  /** What the last batch seen aborted, if it was an abort marker that ended a transaction: kept in the log's index. */
+  takeAborted?(): AbortedTransaction | null;
+  /** First offset of the oldest transaction that has no marker yet; null when there is none. */
+  firstOpenOffset?(): number | null;
   /** The state after the last batch seen: stored when a segment is rolled and at a clean close. */
   snapshot(): Uint8Array;
 }
@@ -62,6 +68,10 @@ export interface PartitionLog {
   readonly endOffset: number;
   /** End of the last completed sync: nothing at or above it is served to anyone. */
   readonly highWatermark: number;
+  /** Everything below is decided: the high watermark, or the first offset of the oldest open transaction below it. */
+  readonly lastStableOffset: number;
+  /** First offset of the oldest transaction that has no marker yet, also above the high watermark; null for none. */
+  readonly firstOpenOffset: number | null;
   readonly leaderEpoch: number;
   readonly sizeBytes: number;
 
@@ -73,9 +83,14 @@ export interface PartitionLog {
    */
   append(bytes: Uint8Array, headers: readonly BatchHeader[], retain?: 'own' | 'copy'): Appended;
 
-  /** Batches from `offset` on, ending at the high watermark; at least the first batch whatever its size.
+  /** Batches from `offset` on, ending at the high watermark, or at `limit` when that is lower (a batch's edge, such as
+   * the last stable offset); at least the first batch whatever its size. Nothing when `offset` is at or above the limit.
    * Throws kind `invalid`, code OFFSET_OUT_OF_RANGE outside [startOffset, highWatermark]. */
-  read(offset: number, maxBytes: number): Promise<ReadResult>;
+  read(offset: number, maxBytes: number, limit?: number): Promise<ReadResult>;
+
+  /** Aborted transactions of which something lies in [from, to): readers of committed records skip a listed producer's
+   * transactional batches from `firstOffset` up to its next abort marker. */
+  abortedWithin(from: number, to: number): AbortedTransaction[];
 
   /** First offset below the high watermark whose record timestamp is >= `timestamp`; null when there is none. */
   offsetForTimestamp(timestamp: number): Promise<{ offset: number; timestamp: number } | null>;
@@ -85,6 +100,9 @@ export interface PartitionLog {
 
   /** Calls back (synchronously, once for each advance) after the high watermark moved. Returns the unsubscribe. */
   onAdvance(listener: () => void): () => void;
+
+  /** The same, and after a marker ended a transaction: the last stable offset may have moved. */
+  onStableAdvance(listener: () => void): () => void;
 
   /** Moves startOffset up; whole segments below it are removed. */
   deleteBefore(offset: number): Promise<void>;

@@ -7,12 +7,14 @@ import type { LogContext } from './log-context.ts';
 import { damaged, diskFull, isNoSpace, logClosed, outOfRange, readFailed, storageError } from './log-errors.ts';
 import { logDirectoryName } from './log-files.ts';
 import { findTimestamp, readBatches } from './log-reader.ts';
+import { readMarker } from './marker.ts';
 import { newSegment, type RecoveredLog } from './recovery.ts';
 import { firstToKeep } from './retention.ts';
 import type { Segment } from './segment.ts';
 import { SegmentList } from './segment-list.ts';
 import type { SyncDomain } from './sync-domain.ts';
 import type { CachedTail } from './tail-cache.ts';
+import type { AbortedTransaction, TransactionIndex } from './txn-index.ts';
 import { type Kept, Upkeep } from './upkeep.ts';
 
 /** Positions and relative offsets are int32 in the index files. */
@@ -26,6 +28,7 @@ export interface PartitionLogParts {
   observer: LogObserver | null;
   recovered: RecoveredLog;
   epochs: LeaderEpochs;
+  aborted: TransactionIndex;
   /** Of the snapshot that the observer was restored from; -1 for none. */
   snapshotOffset: number;
 }
@@ -44,6 +47,8 @@ export class LocalPartitionLog implements PartitionLog, Kept {
   private readonly tail: CachedTail;
   private readonly segments: SegmentList;
   private readonly listeners = new Set<() => void>();
+  private readonly stableListeners = new Set<() => void>();
+  private readonly aborted: TransactionIndex;
   private readonly syncFile = (file: DiskFile): Promise<void> => this.context.sync.datasync(file);
   active: Segment;
   private config: LogConfig;
@@ -68,6 +73,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     this.config = parts.config;
     this.observer = parts.observer;
     this.epochs = parts.epochs;
+    this.aborted = parts.aborted;
     this.segments = new SegmentList(recovered.segments);
     this.active = recovered.active;
     this.startOffset = recovered.startOffset;
@@ -78,6 +84,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
       directory: parts.directory,
       name: this.name,
       observer: parts.observer,
+      aborted: parts.aborted,
       snapshotOffset: parts.snapshotOffset,
       uncheckedBytes: recovered.clean ? 0 : recovered.scannedBytes,
     });
@@ -93,6 +100,16 @@ export class LocalPartitionLog implements PartitionLog, Kept {
 
   get sizeBytes(): number {
     return this.segments.sizeBytes;
+  }
+
+  get firstOpenOffset(): number | null {
+    return this.observer?.firstOpenOffset?.() ?? null;
+  }
+
+  get lastStableOffset(): number {
+    const open = this.firstOpenOffset;
+    // Its first records may have been deleted.
+    return open === null ? this.highWatermark : Math.max(this.startOffset, Math.min(this.highWatermark, open));
   }
 
   /** Bytes above the recovery point: what recovery would have to look at. */
@@ -126,24 +143,30 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     this.touched = true;
     this.dirty.add(this.active);
     this.context.cache.add(this.tail, baseOffset, endOffset, bytes, retain === 'copy');
-    if (this.observer) for (const header of headers) this.observer.batch(header);
+    const ended = this.observer ? this.observe(this.observer, bytes, headers) : false;
     this.upkeep.count(size);
     let durable = DONE;
     if (this.context.fsync) durable = this.context.sync.requestSync(this);
     else this.advance(endOffset);
+    if (ended) this.tell(this.stableListeners);
     return { baseOffset, lastOffset: endOffset - 1, appendTime: now, durable };
   }
 
-  async read(offset: number, maxBytes: number): Promise<ReadResult> {
+  async read(offset: number, maxBytes: number, upTo = Infinity): Promise<ReadResult> {
     this.mustBeOpen();
-    const limit = this.highWatermark;
-    if (offset < this.startOffset || offset > limit) throw outOfRange(offset, this.startOffset, limit);
-    if (offset === limit) return { batches: [], sizeBytes: 0, nextOffset: offset };
+    const { startOffset, highWatermark } = this;
+    if (offset < startOffset || offset > highWatermark) throw outOfRange(offset, startOffset, highWatermark);
+    const limit = Math.min(highWatermark, upTo);
+    if (offset >= limit) return { batches: [], sizeBytes: 0, nextOffset: offset };
     const batches = this.tail.read(offset, limit, maxBytes) ?? (await this.readDisk(offset, limit, maxBytes));
     let sizeBytes = 0;
     for (const batch of batches) sizeBytes += batch.length;
     const newest = batches[batches.length - 1] as Uint8Array;
     return { batches, sizeBytes, nextOffset: nextOffsetAt(newest, 0) };
+  }
+
+  abortedWithin(from: number, to: number): AbortedTransaction[] {
+    return this.aborted.within(from, to);
   }
 
   async offsetForTimestamp(timestamp: number): Promise<{ offset: number; timestamp: number } | null> {
@@ -168,6 +191,15 @@ export class LocalPartitionLog implements PartitionLog, Kept {
   onAdvance(listener: () => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
+  }
+
+  onStableAdvance(listener: () => void): () => void {
+    const stop = this.onAdvance(listener);
+    this.stableListeners.add(listener);
+    return () => {
+      stop();
+      this.stableListeners.delete(listener);
+    };
   }
 
   configure(config: LogConfig): void {
@@ -237,6 +269,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     this.context.sync.forget(this, logClosed(this.name));
     this.context.cache.drop(this.tail);
     this.listeners.clear();
+    this.stableListeners.clear();
     await Promise.all(this.segments.all.map(segment => segment.close()));
   }
 
@@ -279,14 +312,34 @@ export class LocalPartitionLog implements PartitionLog, Kept {
   private advance(end: number): void {
     if (end <= this.highWatermark) return;
     this.highWatermark = end;
-    if (this.listeners.size === 0) return;
-    for (const listener of Array.from(this.listeners)) {
+    this.tell(this.listeners);
+  }
+
+  private tell(listeners: ReadonlySet<() => void>): void {
+    if (listeners.size === 0) return;
+    for (const listener of Array.from(listeners)) {
       try {
         listener();
       } catch (error) {
         this.context.logger.error('A listener of the high watermark failed.', { log: this.name, error });
       }
     }
+  }
+
+  /** Shows the observer what was appended; true when a transaction ended with it. */
+  private observe(observer: LogObserver, bytes: Uint8Array, headers: readonly BatchHeader[]): boolean {
+    let ended = false;
+    let at = 0;
+    for (const header of headers) {
+      const marker = readMarker(bytes, at, header);
+      observer.batch(header, marker);
+      at += header.sizeBytes;
+      if (!marker) continue;
+      ended = true;
+      const aborted = observer.takeAborted?.();
+      if (aborted) this.aborted.add(aborted);
+    }
+    return ended;
   }
 
   private mustRoll(size: number, records: number, now: number): boolean {
@@ -357,6 +410,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
       const segment = this.segments.shiftBelow(start);
       if (!segment) return;
       this.dirty.delete(segment);
+      this.aborted.removeBelow(segment.endOffset);
       await segment.remove();
       await afterEach();
     }

@@ -105,7 +105,10 @@ async function listSegments(context: LogContext, directory: string, startOffset:
   const kept = new Set(bases.filter((_, i) => (bases[i + 1] ?? Infinity) > startOffset));
   for (const name of names) {
     const base =
-      offsetInName(name, SUFFIX.log) ?? offsetInName(name, SUFFIX.index) ?? offsetInName(name, SUFFIX.timeIndex);
+      offsetInName(name, SUFFIX.log) ??
+      offsetInName(name, SUFFIX.index) ??
+      offsetInName(name, SUFFIX.timeIndex) ??
+      offsetInName(name, SUFFIX.transactions);
     if (name.endsWith('.tmp') || (base !== null && !kept.has(base))) {
       await context.disk.remove(`${directory}/${name}`);
     }

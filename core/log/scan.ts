@@ -1,5 +1,6 @@
 import { crc32c } from '../base/crc32c.ts';
-import { BATCH_HEADER_BYTES, type BatchHeader, lastOffset, readBatchHeader } from './batch.ts';
+import { BATCH_HEADER_BYTES, type BatchHeader, isControl, lastOffset, readBatchHeader } from './batch.ts';
+import { type Marker, readMarker } from './marker.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 /** The CRC covers a batch from here on (see batch.ts). */
@@ -33,7 +34,7 @@ export interface ScanEnd {
 export async function scanBatches(
   file: ScanSource,
   range: ScanRange,
-  onBatch: (header: BatchHeader, position: number) => void,
+  onBatch: (header: BatchHeader, position: number, marker: Marker | null) => void,
 ): Promise<ScanEnd> {
   let position = range.from;
   let offset = range.offset;
@@ -70,7 +71,11 @@ export async function scanBatches(
       const sum = await crcOfRest(file, rest, position + header.sizeBytes, crc32c(here));
       if (sum !== stored) return end('torn');
     }
-    onBatch(header, position);
+    let marker: Marker | null = null;
+    if (isControl(header) && header.sizeBytes <= CHUNK_BYTES && (await fill(header.sizeBytes)) >= header.sizeBytes) {
+      marker = readMarker(chunk, position - chunkAt, header);
+    }
+    onBatch(header, position, marker);
     position += header.sizeBytes;
     offset = lastOffset(header) + 1;
   }

@@ -170,7 +170,8 @@ export class Segment implements Unloadable {
 
   async remove(): Promise<void> {
     await this.close();
-    for (const suffix of [SUFFIX.log, SUFFIX.index, SUFFIX.timeIndex]) await this.disk.remove(this.path(suffix));
+    for (const suffix of [SUFFIX.log, SUFFIX.index, SUFFIX.timeIndex, SUFFIX.transactions])
+      await this.disk.remove(this.path(suffix));
   }
 
   private write(file: DiskFile, bytes: Uint8Array, position: number): void {

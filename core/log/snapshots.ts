@@ -3,8 +3,10 @@ import { replaceFile } from './checkpoints.ts';
 import type { LogObserver } from './log.ts';
 import type { LogContext } from './log-context.ts';
 import { offsetInName, offsetName, readWhole, SUFFIX } from './log-files.ts';
+import type { Marker } from './marker.ts';
 import { scanBatches } from './scan.ts';
 import type { Segment } from './segment.ts';
+import { TransactionIndex } from './txn-index.ts';
 
 /*
  * <offset>.snapshot holds, verbatim, what the observer gave for its state before that offset. A file that is there is
@@ -29,13 +31,13 @@ export async function saveSnapshot(
 }
 
 /** Hands the observer the newest snapshot that it takes, then every batch above it. Returns that snapshot's offset, -1
- * for none. */
+ * for none, and the aborted transactions: those below the snapshot from their files, the rest from the batches. */
 export async function restoreObserver(
   context: LogContext,
   directory: string,
   segments: readonly Segment[],
   observer: LogObserver,
-): Promise<number> {
+): Promise<{ snapshotOffset: number; aborted: TransactionIndex }> {
   const { disk, logger } = context;
   const start = segments[0]?.baseOffset ?? 0;
   const end = segments.at(-1)?.endOffset ?? 0;
@@ -57,17 +59,27 @@ export async function restoreObserver(
     }
   }
   if (from < 0) observer.restore(null);
+  const aborted = await TransactionIndex.load(disk, directory, Math.max(from, start));
+  const show = (header: BatchHeader, marker: Marker | null): void => {
+    observer.batch(header, marker);
+    const ended = marker && observer.takeAborted?.();
+    if (ended) aborted.add(ended);
+  };
   for (const segment of segments) {
-    if (segment.endOffset > from) await replay(segment, Math.max(from, start), header => observer.batch(header));
+    if (segment.endOffset > from) await replay(segment, Math.max(from, start), show);
   }
-  return from;
+  return { snapshotOffset: from, aborted };
 }
 
-async function replay(segment: Segment, from: number, onBatch: (header: BatchHeader) => void): Promise<void> {
+async function replay(
+  segment: Segment,
+  from: number,
+  onBatch: (header: BatchHeader, marker: Marker | null) => void,
+): Promise<void> {
   const at = await segment.batchAtOrBefore(from);
   const range = { from: at.position, to: segment.sizeBytes, offset: at.offset, checkCrc: false };
-  await scanBatches(segment, range, header => {
-    if (lastOffset(header) >= from) onBatch(header);
+  await scanBatches(segment, range, (header, _position, marker) => {
+    if (lastOffset(header) >= from) onBatch(header, marker);
   });
 }
 

@@ -4,6 +4,7 @@ import type { LogContext } from './log-context.ts';
 import type { Segment } from './segment.ts';
 import { saveSnapshot } from './snapshots.ts';
 import type { SyncTarget } from './sync-domain.ts';
+import type { TransactionIndex } from './txn-index.ts';
 
 interface Rolled {
   segment: Segment;
@@ -32,6 +33,7 @@ export class Upkeep {
   private readonly directory: string;
   private readonly name: string;
   private readonly observer: LogObserver | null;
+  private readonly aborted: TransactionIndex;
   private readonly rolled: Rolled[] = [];
   private readonly syncFile = (file: DiskFile): Promise<void> => this.context.sync.datasync(file);
   private snapshotOffset: number;
@@ -45,6 +47,7 @@ export class Upkeep {
       directory: string;
       name: string;
       observer: LogObserver | null;
+      aborted: TransactionIndex;
       snapshotOffset: number;
       uncheckedBytes: number;
     },
@@ -53,6 +56,7 @@ export class Upkeep {
     this.directory = log.directory;
     this.name = log.name;
     this.observer = log.observer;
+    this.aborted = log.aborted;
     this.snapshotOffset = log.snapshotOffset;
     this.counted = log.uncheckedBytes;
   }
@@ -91,6 +95,7 @@ export class Upkeep {
       await this.sealRolled();
       const snapshot = this.takeSnapshot(log.endOffset);
       await log.active.seal(this.syncFile);
+      await this.saveAborted(log.active);
       await this.context.sync.syncDirectory(this.directory);
       await this.reached(log.endOffset, this.counted, snapshot);
     });
@@ -114,6 +119,7 @@ export class Upkeep {
     const snapshot = this.takeSnapshot(endOffset);
     await this.context.sync.requestSync(log);
     await active.saveIndexes(this.syncFile);
+    await this.saveAborted(active);
     await this.context.sync.syncDirectory(this.directory);
     await this.reached(endOffset, countedBytes, snapshot);
   }
@@ -124,11 +130,17 @@ export class Upkeep {
       if (!next) return;
       const { segment, snapshot, countedBytes } = next;
       await segment.seal(this.syncFile);
+      await this.saveAborted(segment);
       await this.context.sync.syncDirectory(this.directory);
       await this.reached(segment.endOffset, countedBytes, snapshot);
       await segment.unload();
       this.rolled.shift();
     }
+  }
+
+  /** Before the snapshot that no longer knows these transactions. */
+  private saveAborted(segment: Segment): Promise<void> {
+    return this.aborted.save(this.context.disk, this.directory, segment, this.syncFile);
   }
 
   /** Everything below `offset` is synced. */

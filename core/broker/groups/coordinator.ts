@@ -1,13 +1,14 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 import { type Random, uuidBytes } from '../../base/random.ts';
-import type { PartitionLog } from '../../log/log.ts';
 import type { BrokerConfig } from '../config.ts';
+import { Journal } from '../journal.ts';
 import { ErrorCode, errorCodeOf } from '../kafka-error.ts';
+import type { Partition } from '../partition.ts';
 import { type CommittedOffset, CommittedOffsets } from './committed-offsets.ts';
 import { type EmbeddedMember, EmbeddedMembers } from './embedded-members.ts';
 import { Group, type GroupHost } from './group.ts';
-import { Journal, type JournalEntry } from './journal.ts';
+import { GROUP_RECORDS, type JournalEntry } from './group-records.ts';
 import type { ClientInfo, JoinReply, SyncReply } from './member.ts';
 import * as membership from './membership.ts';
 
@@ -18,7 +19,7 @@ const OWN_GROUPS = 'millstream.';
 
 export interface CoordinatorOptions {
   /** The one partition of `__consumer_offsets`. */
-  log: PartitionLog;
+  partition: Partition;
   config: BrokerConfig;
   clock: Clock;
   random: Random;
@@ -40,15 +41,22 @@ export class Coordinator {
   readonly offsets = new CommittedOffsets();
   readonly embedded = new EmbeddedMembers();
   private readonly options: CoordinatorOptions;
-  private readonly journal: Journal;
+  private readonly journal: Journal<JournalEntry>;
   private readonly groups = new Map<string, Group>();
   private readonly host: GroupHost;
 
   private constructor(options: CoordinatorOptions) {
     this.options = options;
-    const { log, clock, logger, random, config } = options;
+    const { partition, clock, logger, random, config } = options;
     const state = (): Iterable<JournalEntry> => this.state();
-    this.journal = new Journal({ log, clock, logger, snapshotBytes: config.offsetsSegmentBytes, state });
+    this.journal = new Journal({
+      log: partition.log,
+      clock,
+      logger,
+      format: GROUP_RECORDS,
+      snapshotBytes: config.offsetsSegmentBytes,
+      state,
+    });
     this.host = {
       clock,
       logger,
@@ -68,13 +76,13 @@ export class Coordinator {
     const coordinator = new Coordinator(options);
     const { offsets, groups, host } = coordinator;
     const stored = new Map<string, Extract<JournalEntry, { kind: 'group' }>>();
-    await coordinator.journal.load(entry => {
-      if (entry.kind === 'group') {
-        stored.set(entry.groupId, entry);
-        return;
-      }
-      offsets.stage(entry.group, entry.topic, entry.partition, entry.committed);
-      offsets.settle(entry.group, entry.topic, entry.partition, entry.committed);
+    await coordinator.journal.load({
+      entry: (entry, producerId) => {
+        if (entry.kind === 'group') stored.set(entry.groupId, entry);
+        else if (producerId >= 0 && entry.committed) offsets.stageOpen(producerId, entry, entry.committed);
+        else offsets.set(entry, entry.committed);
+      },
+      marker: (producerId, kind) => offsets.endTransaction(producerId, kind),
     });
     for (const { groupId, group } of stored.values()) if (group) groups.set(groupId, Group.restore(group, host));
     for (const id of offsets.groupIds()) if (!groups.has(id)) groups.set(id, new Group(id, host));
@@ -189,9 +197,14 @@ export class Coordinator {
     if (changes.length === 0) return;
     const durable = this.journal.append(changes.map(change => ({ kind: 'offset', group: groupId, ...change })));
     if (!this.groups.has(groupId)) this.groups.set(groupId, new Group(groupId, this.host));
-    for (const { topic, partition, committed } of changes) this.offsets.stage(groupId, topic, partition, committed);
+    const staged = changes.map(({ topic, partition, committed }) => {
+      if (!committed) this.offsets.dropOpen({ group: groupId, topic, partition });
+      return { topic, partition, committed, ticket: this.offsets.stage(groupId, topic, partition, committed) };
+    });
     await durable;
-    for (const { topic, partition, committed } of changes) this.offsets.settle(groupId, topic, partition, committed);
+    for (const { topic, partition, committed, ticket } of staged) {
+      this.offsets.settle(groupId, topic, partition, committed, ticket);
+    }
   }
 
   /** Removes an empty group with its positions; resolves with an error code. */

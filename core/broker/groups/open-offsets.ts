@@ -1,0 +1,48 @@
+import type { CommittedOffset, PositionKey } from './committed-offsets.ts';
+
+interface OpenOffset {
+  key: PositionKey;
+  committed: CommittedOffset;
+}
+
+/** What open transactions are about to commit, by producer; a later position of one transaction replaces an earlier. */
+export class OpenOffsets {
+  private readonly byProducer = new Map<number, Map<string, OpenOffset>>();
+
+  add(producerId: number, key: PositionKey, committed: CommittedOffset): void {
+    let own = this.byProducer.get(producerId);
+    if (!own) this.byProducer.set(producerId, (own = new Map()));
+    own.set(textOf(key), { key, committed });
+  }
+
+  /** Removes and returns what the producer's transaction holds. */
+  take(producerId: number): OpenOffset[] {
+    const own = this.byProducer.get(producerId);
+    this.byProducer.delete(producerId);
+    return own ? [...own.values()] : [];
+  }
+
+  has(key: PositionKey): boolean {
+    if (this.byProducer.size === 0) return false;
+    const text = textOf(key);
+    for (const own of this.byProducer.values()) if (own.has(text)) return true;
+    return false;
+  }
+
+  keysOf(group: string): PositionKey[] {
+    const keys: PositionKey[] = [];
+    for (const own of this.byProducer.values()) {
+      for (const { key } of own.values()) if (key.group === group) keys.push(key);
+    }
+    return keys;
+  }
+
+  /** The position was removed: no transaction brings it back. */
+  drop(key: PositionKey): void {
+    const text = textOf(key);
+    for (const own of this.byProducer.values()) own.delete(text);
+  }
+}
+
+/** No name of a topic has a slash. */
+const textOf = ({ group, topic, partition }: PositionKey): string => `${topic}/${partition}/${group}`;
