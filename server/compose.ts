@@ -21,6 +21,9 @@ import { retentionFloor } from './retention-floor.ts';
 import type { Settings } from './settings.ts';
 import { asListenError, asStartError } from './start-error.ts';
 
+/** A body of 16 MiB takes this long at 2 Mbit/s. */
+const HTTP_REQUEST_TIMEOUT_MS = 60_000;
+
 /** A running server. */
 export interface Millstream {
   readonly kafka: KafkaListener;
@@ -112,6 +115,7 @@ export async function compose(settings: Settings, version: string, logger: Logge
       metrics,
       version,
       maxBatchBytes: config.broker.max_message_bytes,
+      requestTimeoutMs: HTTP_REQUEST_TIMEOUT_MS,
       pipelines: () => pipelines,
       waitingFor: () => (started ? [] : ['pipelines']),
       unhealthy: () => (store.failed ? `the log is read-only until a restart: ${store.failed.message}` : null),

@@ -3,10 +3,11 @@ import type { Clock } from '../../../core/base/clock.ts';
 import { MillstreamError } from '../../../core/base/errors.ts';
 import type { Metrics } from '../../../core/base/metrics.ts';
 import type { EngineHost } from '../../../core/engine/host.ts';
+import { answerOtherMethods } from './methods.ts';
 import { metricsRoutes } from './metrics.ts';
 import { pageRoutes } from './page.ts';
 import { type PipelineView, pipelineRoutes } from './pipelines.ts';
-import { sendProblem } from './problem.ts';
+import { refuseUnreadable, sendProblem } from './problem.ts';
 import { recordRoutes } from './records.ts';
 
 export interface HttpServerOptions {
@@ -18,6 +19,8 @@ export interface HttpServerOptions {
   version: string;
   /** Largest batch that a POST of records may make. */
   maxBatchBytes: number;
+  /** A request that has not arrived whole after this time is refused. */
+  requestTimeoutMs: number;
   pipelines: () => PipelineView[];
   /** Names of what is not ready yet; empty: ready. */
   waitingFor(): string[];
@@ -30,21 +33,29 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-/** Bodies are as big as the biggest records that make sense over HTTP. */
-const BODY_LIMIT = 16 * 1024 * 1024;
+/** Bodies are as big as the biggest records that make sense over HTTP: a batch of the usual size as base64 in JSON. */
+const LEAST_BODY_LIMIT = 16 * 1024 * 1024;
 
 /** The admin and data API over HTTP, and the page at `/`. Rejects with the system's error when the port is taken. */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
-  const app: FastifyInstance = fastify({ bodyLimit: BODY_LIMIT, forceCloseConnections: true });
-  app.removeContentTypeParser('text/plain');
+  const { requestTimeoutMs } = options;
+  const app: FastifyInstance = fastify({
+    bodyLimit: Math.max(LEAST_BODY_LIMIT, 2 * options.maxBatchBytes),
+    forceCloseConnections: true,
+    requestTimeout: requestTimeoutMs,
+    http: { headersTimeout: requestTimeoutMs, connectionsCheckingInterval: Math.min(30_000, requestTimeoutMs) },
+    // A path that cannot be decoded is no server error.
+    frameworkErrors: (error, _request, reply) => void sendProblem(reply, error),
+    clientErrorHandler: (error, socket) => refuseUnreadable(error, socket),
+  });
+  // Bodies are read by the routes, which know what they expect and can say what is wrong with it.
+  app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   app.setErrorHandler((error, _request, reply) => sendProblem(reply, error));
-  app.setNotFoundHandler((request, reply) =>
-    sendProblem(
-      reply,
-      new MillstreamError('invalid', 'NOT_FOUND', `there is nothing at ${request.method} ${request.url}`),
-    ),
-  );
+  app.addHook('onRequest', async request => {
+    refuseForeignPages(request.method, request.headers.origin, request.headers.host);
+  });
+  answerOtherMethods(app);
 
   app.get('/health', async (_request, reply) => {
     const reason = options.unhealthy();
@@ -67,4 +78,11 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     port: typeof address === 'object' && address !== null ? address.port : options.port,
     close: () => app.close(),
   };
+}
+
+/** A web page of somebody else, open in a browser on this machine, must not write into topics. */
+function refuseForeignPages(method: string, origin: string | undefined, host: string | undefined): void {
+  if (origin === undefined || ['GET', 'HEAD', 'OPTIONS'].includes(method)) return;
+  if (URL.canParse(origin) && new URL(origin).host === host) return;
+  throw new MillstreamError('invalid', 'FOREIGN_ORIGIN', `pages of ${origin} may not write here`);
 }

@@ -31,10 +31,19 @@ export function pipelineRoutes(app: FastifyInstance, pipelines: () => PipelineVi
   /** Server-sent events (HTML standard 9.2): one JSON TapEvent a message; `?step=NAME` filters. */
   app.get<{ Params: { name: string }; Querystring: { step?: string } }>(
     '/api/v1/pipelines/:name/tap',
+    // An answer to HEAD would have to end, and this one does not.
+    { exposeHeadRoute: false },
     async (request, reply) => {
-      const { tap } = find(request.params.name);
+      const pipeline = find(request.params.name);
+      const { tap } = pipeline;
       if (!tap) throw new MillstreamError('invalid', 'NO_STEPS', 'this pipeline has no steps to look into');
       const { step } = request.query;
+      const steps = pipeline.status().steps.map(each => each.step);
+      if (step !== undefined && !steps.includes(step)) {
+        throw new MillstreamError('invalid', 'UNKNOWN_STEP', `pipeline \`${pipeline.name}\` has no step \`${step}\``, {
+          help: `there are: ${steps.join(', ')}`,
+        });
+      }
       reply.hijack();
       const { raw } = reply;
       raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });

@@ -6,6 +6,11 @@ import type { LogRecord, NewRecord } from '../../../core/engine/records.ts';
  * `value_base64`; null is null. In a request `value` may also be any other JSON value: its JSON text is the value.
  */
 
+/** Standard or URL-safe alphabet (RFC 4648), padded or not. */
+const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/;
+/** The last moment that a JavaScript Date can hold, in the year 275760. */
+const MAX_TIMESTAMP = 8_640_000_000_000_000;
+
 export interface RecordJson {
   partition: number;
   offset: number;
@@ -41,8 +46,8 @@ export function fromJson(input: unknown, now: number): NewRecord & { partition: 
     key: bytesOf(fields, 'key'),
     value: bytesOf(fields, 'value'),
     headers: headersOf(fields['headers']),
-    timestamp: numberOf(fields['timestamp'], 'timestamp') ?? now,
-    partition: numberOf(fields['partition'], 'partition'),
+    timestamp: numberOf(fields['timestamp'], 'timestamp', MAX_TIMESTAMP) ?? now,
+    partition: numberOf(fields['partition'], 'partition', 2 ** 31 - 1),
   };
 }
 
@@ -59,7 +64,10 @@ export function utf8(bytes: Uint8Array | null): string | null {
 function bytesOf(fields: Record<string, unknown>, name: 'key' | 'value'): Uint8Array | null {
   const encoded = fields[`${name}_base64`];
   if (encoded !== undefined) {
-    if (typeof encoded !== 'string') throw wrong(`\`${name}_base64\` is a string`);
+    if (typeof encoded !== 'string' || !BASE64.test(encoded)) throw wrong(`\`${name}_base64\` is a text in base64`);
+    if (fields[name] !== undefined && fields[name] !== null) {
+      throw wrong(`a record has \`${name}\` or \`${name}_base64\`, not both`);
+    }
     return Buffer.from(encoded, 'base64');
   }
   const value = fields[name];
@@ -76,11 +84,10 @@ function headersOf(value: unknown): [string, Uint8Array | null][] {
   });
 }
 
-function numberOf(value: unknown, name: string): number | null {
+function numberOf(value: unknown, name: string, most: number): number | null {
   if (value === undefined || value === null) return null;
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
-    throw wrong(`\`${name}\` is a whole number`);
-  return value;
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && value <= most) return value;
+  throw wrong(`\`${name}\` is a whole number from 0 to ${most}`);
 }
 
 function wrong(message: string): MillstreamError {

@@ -1,32 +1,41 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { Clock } from '../../../core/base/clock.ts';
 import { MillstreamError } from '../../../core/base/errors.ts';
 import { partitionFor } from '../../../core/base/murmur2.ts';
 import type { TopicInfo } from '../../../core/engine/engine.ts';
 import type { EngineHost } from '../../../core/engine/host.ts';
-import { encodeBatch, isControl, type NewRecord, readBatchHeader, readRecords } from '../../../core/engine/records.ts';
-import { fromJson, toJson } from './record-json.ts';
+import { encodeBatch } from '../../../core/engine/records.ts';
+import { type Placed, recordsIn } from './record-body.ts';
+import { offsetIn, type Query, single, wholeNumberIn } from './query.ts';
+import { type Page, readPage } from './record-page.ts';
 
-/** How much one read looks at. */
-const READ_BYTES = 1024 * 1024;
 const MAX_LIMIT = 1000;
-
-type Placed = NewRecord & { partition: number | null };
+/** Keys and values in one answer, so that none fills the memory. */
+const MAX_PAGE_BYTES = 8 * 1024 * 1024;
+const MAX_PARTITION = 2 ** 31 - 1;
 
 /** `POST` and `GET /api/v1/topics/NAME/records`. */
 export function recordRoutes(app: FastifyInstance, host: EngineHost, clock: Clock, maxBatchBytes: number): void {
   let turn = 0;
 
-  app.post<{ Params: { name: string } }>('/api/v1/topics/:name/records', async request => {
-    const records = parseBody(request, clock.now());
-    const topic = await host.ensureTopic({ name: request.params.name });
+  app.post<{ Params: { name: string }; Querystring: Query }>('/api/v1/topics/:name/records', async request => {
+    const { params, headers, query, body } = request;
+    const type = (headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
+    const bytes = Buffer.isBuffer(body) ? body : Buffer.alloc(0);
+    const records = recordsIn(bytes, type, single(query, 'key'), clock.now());
+    refuseInternal(params.name);
+    const topic = await host.ensureTopic({ name: params.name });
     const sticky = turn++;
     const byPartition = Map.groupBy(records.entries(), ([, record]) => partitionOf(record, topic, sticky));
+    // All are checked before one is written.
+    const batches = Array.from(byPartition, ([partition, members]) => {
+      const batch = encodeBatch(members.map(([, record]) => record));
+      if (batch.length > maxBatchBytes) throw tooLarge(batch.length, maxBatchBytes);
+      return { partition, members, batch };
+    });
     const placed = new Array<{ partition: number; offset: number }>(records.length);
     await Promise.all(
-      [...byPartition].map(async ([partition, members]) => {
-        const batch = encodeBatch(members.map(([, record]) => record));
-        if (batch.length > maxBatchBytes) throw tooLarge(batch.length, maxBatchBytes);
+      batches.map(async ({ partition, members, batch }) => {
         const appended = host.appendBatch(topic.name, partition, batch);
         await appended.durable;
         members.forEach(([at], i) => {
@@ -37,53 +46,37 @@ export function recordRoutes(app: FastifyInstance, host: EngineHost, clock: Cloc
     return { topic: topic.name, records: placed };
   });
 
-  app.get<{ Params: { name: string }; Querystring: Record<string, string> }>(
-    '/api/v1/topics/:name/records',
-    async request => {
-      const { name } = request.params;
-      const partition = numberIn(request.query, 'partition', 0, 2 ** 31 - 1) ?? 0;
-      const limit = numberIn(request.query, 'limit', 1, MAX_LIMIT) ?? 100;
-      const log = existing(host, name, partition);
-      const offset = offsetIn(request.query, log.startOffset, log.highWatermark);
-      const records = [];
-      let next = offset;
-      while (records.length < limit && next < log.highWatermark) {
-        const chunk = await log.read(next, READ_BYTES);
-        const from = next;
-        for (const batch of chunk.batches) {
-          if (isControl(readBatchHeader(batch))) continue;
-          for (const record of readRecords(batch)) {
-            if (record.offset >= from && records.length < limit) records.push(toJson(record, partition));
-          }
-        }
-        next = records.length < limit ? chunk.nextOffset : (records.at(-1)?.offset ?? next) + 1;
-      }
-      return { topic: name, partition, records, next_offset: next, high_watermark: log.highWatermark };
-    },
-  );
+  /** One partition with `partition`, then also from an `offset`; else all, one after the other. */
+  app.get<{ Params: { name: string }; Querystring: Query }>('/api/v1/topics/:name/records', async request => {
+    const { params, query } = request;
+    const room = { records: wholeNumberIn(query, 'limit', 1, MAX_LIMIT) ?? 100, bytes: MAX_PAGE_BYTES };
+    const partition = wholeNumberIn(query, 'partition', 0, MAX_PARTITION);
+    const topic = host.topicInfo(params.name);
+    if (!topic) throw new MillstreamError('invalid', 'UNKNOWN_TOPIC', `there is no topic \`${params.name}\``);
+    if (partition !== undefined) {
+      const log = logOf(host, topic.name, partition);
+      const page = await readPage(log, partition, offsetIn(query, log.startOffset, log.highWatermark), room);
+      return { topic: topic.name, ...shown(page), records: page.records };
+    }
+    const from = single(query, 'offset') ?? 'earliest';
+    if (from !== 'earliest' && from !== 'latest') {
+      throw new MillstreamError('invalid', 'INVALID_QUERY', 'an offset is one of a partition: add `partition`');
+    }
+    const records: Page['records'] = [];
+    const partitions = [];
+    for (let each = 0; each < topic.partitions; each++) {
+      const log = logOf(host, topic.name, each);
+      const start = from === 'earliest' ? log.startOffset : log.highWatermark;
+      const page = await readPage(log, each, start, room);
+      records.push(...page.records);
+      partitions.push(shown(page));
+    }
+    return { topic: topic.name, records, partitions };
+  });
 }
 
-function parseBody(request: FastifyRequest, now: number): Placed[] {
-  const type = (request.headers['content-type'] ?? '').split(';')[0];
-  const { body } = request;
-  if (type === 'application/json') {
-    const list = (body as { records?: unknown } | null)?.records;
-    if (!Array.isArray(list) || list.length === 0) {
-      throw new MillstreamError('invalid', 'INVALID_RECORD', 'the body is { "records": [ { "value": ... }, ... ] }');
-    }
-    return list.map(record => fromJson(record, now));
-  }
-  const bytes = Buffer.isBuffer(body) ? body : Buffer.alloc(0);
-  if (type === 'application/x-ndjson') {
-    const lines = bytes
-      .toString()
-      .split('\n')
-      .filter(line => line.trim() !== '');
-    if (lines.length === 0) throw new MillstreamError('invalid', 'INVALID_RECORD', 'the body has no line');
-    return lines.map(line => ({ timestamp: now, key: null, value: Buffer.from(line), partition: null }));
-  }
-  const { key } = request.query as { key?: string };
-  return [{ timestamp: now, key: key === undefined ? null : Buffer.from(key), value: bytes, partition: null }];
+function shown({ partition, next, highWatermark }: Page) {
+  return { partition, next_offset: next, high_watermark: highWatermark };
 }
 
 function partitionOf(record: Placed, topic: TopicInfo, sticky: number): number {
@@ -94,11 +87,16 @@ function partitionOf(record: Placed, topic: TopicInfo, sticky: number): number {
   return record.key ? partitionFor(record.key, topic.partitions) : sticky % topic.partitions;
 }
 
-function existing(host: EngineHost, topic: string, partition: number) {
-  if (!host.topicInfo(topic)) throw new MillstreamError('invalid', 'UNKNOWN_TOPIC', `there is no topic \`${topic}\``);
+function logOf(host: EngineHost, topic: string, partition: number) {
   const log = host.partitionLog(topic, partition);
   if (!log) throw unknownPartition(topic, partition);
   return log;
+}
+
+/** The broker's own topics are written by the broker alone, as over the Kafka protocol. */
+function refuseInternal(topic: string): void {
+  if (!topic.startsWith('__')) return;
+  throw new MillstreamError('invalid', 'INTERNAL_TOPIC', `\`${topic}\` is the broker's own: names with __ are its`);
 }
 
 function unknownPartition(topic: string, partition: number): MillstreamError {
@@ -109,25 +107,4 @@ function tooLarge(size: number, limit: number): MillstreamError {
   return new MillstreamError('invalid', 'RECORD_TOO_LARGE', `a batch of ${size} bytes is larger than ${limit}`, {
     help: 'Send fewer records at a time, or raise [broker] max_message_bytes.',
   });
-}
-
-function offsetIn(query: Record<string, string>, earliest: number, latest: number): number {
-  const text = query['offset'] ?? 'earliest';
-  if (text === 'earliest') return earliest;
-  if (text === 'latest') return latest;
-  const offset = numberIn(query, 'offset', 0, Number.MAX_SAFE_INTEGER) ?? earliest;
-  if (offset >= earliest && offset <= latest) return offset;
-  throw new MillstreamError('invalid', 'OFFSET_OUT_OF_RANGE', `offset ${offset} is outside [${earliest}, ${latest}]`);
-}
-
-function numberIn(query: Record<string, string>, name: string, least: number, most: number): number | undefined {
-  const text = query[name];
-  if (text === undefined) return undefined;
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= least && value <= most) return value;
-  throw new MillstreamError(
-    'invalid',
-    'INVALID_QUERY',
-    `\`${name}\` is a whole number from ${least} to ${most}, not "${text}"`,
-  );
 }
