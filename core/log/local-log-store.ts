@@ -24,6 +24,7 @@ import {
   writeMetadata,
 } from './log-files.ts';
 import { LocalPartitionLog } from './partition-log.ts';
+import { ReadBuffers } from './read-buffers.ts';
 import { type RecoveredLog, recoverLog } from './recovery.ts';
 import { SegmentPool } from './segment-pool.ts';
 import { restoreObserver } from './snapshots.ts';
@@ -121,6 +122,7 @@ class LocalLogStore implements LogStore {
       sync,
       cache: new TailCache(options.cacheBytes),
       pool: new SegmentPool(POOL_SEGMENTS),
+      readBuffers: new ReadBuffers(),
       recoveryPoints: new OffsetCheckpoint(disk, sync, directory, 'recovery-point-offset-checkpoint'),
       startOffsets: new OffsetCheckpoint(disk, sync, directory, 'log-start-offset-checkpoint'),
       fsync: options.fsync,

@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Disk } from '../base/disk.ts';
 import type { Logger } from '../base/logger.ts';
 import type { OffsetCheckpoint } from './checkpoints.ts';
+import type { ReadBuffers } from './read-buffers.ts';
 import type { SegmentPool } from './segment-pool.ts';
 import type { SyncDomain } from './sync-domain.ts';
 import type { TailCache } from './tail-cache.ts';
@@ -14,6 +15,7 @@ export interface LogContext {
   sync: SyncDomain;
   cache: TailCache;
   pool: SegmentPool;
+  readBuffers: ReadBuffers;
   /** Below these offsets everything was synced: recovery begins there. */
   recoveryPoints: OffsetCheckpoint;
   startOffsets: OffsetCheckpoint;

@@ -7,6 +7,7 @@ import {
   readBatchHeader,
 } from './batch.ts';
 import { INDEX_INTERVAL_BYTES } from './offset-index.ts';
+import type { ReadBuffers } from './read-buffers.ts';
 import { recordSpans, recordsSection } from './record.ts';
 import type { Segment } from './segment.ts';
 
@@ -15,48 +16,72 @@ const MAX_READ_BYTES = 4 * 1024 * 1024;
 /** Reads begin at an index entry: about this much lies before the batch that was asked for. */
 const SLACK_BYTES = 2 * INDEX_INTERVAL_BYTES;
 
-/** Reads whole batches of one segment from the one containing `offset` on, all ending at or below `limit`. */
+export interface DiskRead {
+  batches: Uint8Array[];
+  /** What they are views of; null when there are none. */
+  buffer: Buffer | null;
+}
+
+const NOTHING: DiskRead = { batches: [], buffer: null };
+
+/** Reads whole batches of one segment from the one containing `offset` on, all ending at or below `limit`. The buffer is
+ * the caller's to give back. */
 export async function readBatches(
   segment: Segment,
+  buffers: ReadBuffers,
   offset: number,
   limit: number,
   maxBytes: number,
-): Promise<Uint8Array[]> {
+): Promise<DiskRead> {
   const { offsets } = await segment.loadIndexes();
   const sizeBytes = segment.sizeBytes;
-  const found: Uint8Array[] = [];
   let position = offsets.positionOf(offset);
   let wanted = Math.min(Math.max(maxBytes, BATCH_HEADER_BYTES) + SLACK_BYTES, MAX_READ_BYTES);
-  let room = maxBytes;
   while (position < sizeBytes) {
-    const buffer = Buffer.allocUnsafeSlow(Math.min(wanted, sizeBytes - position));
-    const chunk = buffer.subarray(0, await segment.read(buffer, position));
-    let at = 0;
-    while (at + BATCH_HEADER_BYTES <= chunk.length) {
-      const size = batchSizeAt(chunk, at);
-      const next = nextOffsetAt(chunk, at);
-      if (next > limit || size < BATCH_HEADER_BYTES) return found;
-      if (next > offset) {
-        if (found.length > 0 && size > room) return found;
-        if (at + size > chunk.length) break;
-        found.push(chunk.subarray(at, at + size));
-        room -= size;
-        if (room <= 0) return found;
-      }
-      at += size;
-    }
-    if (found.length > 0 || chunk.length === 0) return found;
-    // Not reached yet (its batches are bigger than the slack), or the first batch did not fit into the read.
-    position += at;
+    const length = Math.min(wanted, sizeBytes - position);
+    const buffer = buffers.take(length);
+    const chunk = buffer.subarray(0, await segment.read(buffer.subarray(0, length), position));
+    const { batches, at, isEnd } = cut(chunk, offset, limit, maxBytes);
+    if (batches.length > 0) return { batches, buffer };
     const left = chunk.length - at;
-    wanted = left >= BATCH_HEADER_BYTES ? Math.max(wanted, batchSizeAt(chunk, at)) : wanted;
+    // Not reached yet (its batches are bigger than the slack), or the first batch did not fit into the read.
+    if (left >= BATCH_HEADER_BYTES) wanted = Math.max(wanted, batchSizeAt(chunk, at));
+    buffers.give(buffer);
+    if (isEnd || chunk.length === 0) break;
+    position += at;
   }
-  return found;
+  return NOTHING;
+}
+
+/** The whole batches in `chunk` that are asked for, and where the walk ended. */
+function cut(
+  chunk: Buffer,
+  offset: number,
+  limit: number,
+  maxBytes: number,
+): { batches: Uint8Array[]; at: number; isEnd: boolean } {
+  const batches: Uint8Array[] = [];
+  let room = maxBytes;
+  let at = 0;
+  while (at + BATCH_HEADER_BYTES <= chunk.length) {
+    const size = batchSizeAt(chunk, at);
+    const next = nextOffsetAt(chunk, at);
+    if (next > limit || size < BATCH_HEADER_BYTES) return { batches, at, isEnd: true };
+    if (next > offset) {
+      if (at + size > chunk.length || (batches.length > 0 && size > room)) break;
+      batches.push(chunk.subarray(at, at + size));
+      room -= size;
+      if (room <= 0) break;
+    }
+    at += size;
+  }
+  return { batches, at, isEnd: false };
 }
 
 /** The first record at or above `from` with a timestamp >= `timestamp`; null when the segment has none below `limit`. */
 export async function findTimestamp(
   segment: Segment,
+  buffers: ReadBuffers,
   timestamp: number,
   from: number,
   limit: number,
@@ -64,13 +89,17 @@ export async function findTimestamp(
   const { times } = await segment.loadIndexes();
   let offset = Math.max(from, times.offsetBefore(timestamp));
   while (offset < limit && offset < segment.endOffset) {
-    const batches = await readBatches(segment, offset, limit, 256 * 1024);
-    if (batches.length === 0) return null;
-    for (const batch of batches) {
-      const header = readBatchHeader(batch);
-      const hit = header.maxTimestamp >= timestamp ? firstRecord(batch, header, timestamp, from) : null;
-      if (hit) return hit;
-      offset = lastOffset(header) + 1;
+    const { batches, buffer } = await readBatches(segment, buffers, offset, limit, 256 * 1024);
+    if (!buffer) return null;
+    try {
+      for (const batch of batches) {
+        const header = readBatchHeader(batch);
+        const hit = header.maxTimestamp >= timestamp ? firstRecord(batch, header, timestamp, from) : null;
+        if (hit) return hit;
+        offset = lastOffset(header) + 1;
+      }
+    } finally {
+      buffers.give(buffer);
     }
   }
   return null;

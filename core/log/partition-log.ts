@@ -6,7 +6,7 @@ import type { Appended, LogConfig, LogId, LogObserver, PartitionLog, ReadResult 
 import type { LogContext } from './log-context.ts';
 import { damaged, diskFull, isNoSpace, logClosed, outOfRange, readFailed, storageError } from './log-errors.ts';
 import { logDirectoryName } from './log-files.ts';
-import { findTimestamp, readBatches } from './log-reader.ts';
+import { type DiskRead, findTimestamp, readBatches } from './log-reader.ts';
 import { readMarker } from './marker.ts';
 import { newSegment, type RecoveredLog } from './recovery.ts';
 import { firstToKeep } from './retention.ts';
@@ -158,11 +158,16 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     if (offset < startOffset || offset > highWatermark) throw outOfRange(offset, startOffset, highWatermark);
     const limit = Math.min(highWatermark, upTo);
     if (offset >= limit) return { batches: [], sizeBytes: 0, nextOffset: offset };
-    const batches = this.tail.read(offset, limit, maxBytes) ?? (await this.readDisk(offset, limit, maxBytes));
+    const cached = this.tail.read(offset, limit, maxBytes);
+    const { batches, buffer } = cached
+      ? { batches: cached, buffer: null }
+      : await this.readDisk(offset, limit, maxBytes);
     let sizeBytes = 0;
     for (const batch of batches) sizeBytes += batch.length;
     const newest = batches[batches.length - 1] as Uint8Array;
-    return { batches, sizeBytes, nextOffset: nextOffsetAt(newest, 0) };
+    const nextOffset = nextOffsetAt(newest, 0);
+    if (!buffer) return { batches, sizeBytes, nextOffset };
+    return { batches, sizeBytes, nextOffset, release: () => this.context.readBuffers.give(buffer) };
   }
 
   abortedWithin(from: number, to: number): AbortedTransaction[] {
@@ -174,7 +179,8 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     for (const segment of this.segments.all.slice()) {
       try {
         if ((await segment.newestTimestamp()) < timestamp) continue;
-        const found = await findTimestamp(segment, timestamp, this.startOffset, this.highWatermark);
+        const { readBuffers } = this.context;
+        const found = await findTimestamp(segment, readBuffers, timestamp, this.startOffset, this.highWatermark);
         if (found) return found;
       } catch (error) {
         // Removed by retention meanwhile.
@@ -288,15 +294,16 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     return offset;
   }
 
-  private async readDisk(offset: number, limit: number, maxBytes: number): Promise<Uint8Array[]> {
+  private async readDisk(offset: number, limit: number, maxBytes: number): Promise<DiskRead> {
     const segment = this.segments.find(offset);
+    const { readBuffers } = this.context;
     try {
-      const batches = await readBatches(segment, offset, limit, maxBytes);
-      if (batches.length > 0) return batches;
+      const read = await readBatches(segment, readBuffers, offset, limit, maxBytes);
+      if (read.buffer) return read;
       // An index that passes for one but leads astray.
       if (!segment.isWritable) await segment.rebuildIndexes();
-      const again = await readBatches(segment, offset, limit, maxBytes);
-      if (again.length > 0) return again;
+      const again = await readBatches(segment, readBuffers, offset, limit, maxBytes);
+      if (again.buffer) return again;
     } catch (error) {
       if (offset < this.startOffset) throw outOfRange(offset, this.startOffset, limit);
       throw this.readError(error);

@@ -124,6 +124,19 @@ describe('read', () => {
     expect((await readValues(log)).map(value => value.length)).toEqual([5, big.length, 5]);
   });
 
+  test('uses the memory of a read again once it is released, and not before', async () => {
+    const log = await openLog({}, { cacheBytes: 0 });
+    for (const value of ['a', 'b', 'c']) await appendValues(log, [value.repeat(1000)]).durable;
+    const kept = await log.read(0, 100);
+    const released = await log.read(1, 100);
+    const memory = released.batches[0]?.buffer;
+    released.release?.();
+    const next = await log.read(2, 100);
+    expect(next.batches[0]?.buffer).toBe(memory);
+    const valueOf = (batch: Uint8Array | undefined): string => String(readRecords(batch ?? Buffer.alloc(0))[0]?.value);
+    expect([valueOf(kept.batches[0])[0], valueOf(next.batches[0])[0]]).toEqual(['a', 'c']);
+  });
+
   test('is empty at the high watermark and out of range on both sides', async () => {
     const log = await openLog();
     await appendValues(log, ['a', 'b']).durable;
