@@ -31,6 +31,12 @@ export function isNoSpace(error: unknown): boolean {
   return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
+/** What a write's error means to the caller. */
+export function asUnavailable(error: unknown): MillstreamError {
+  if (error instanceof MillstreamError) return error;
+  return isNoSpace(error) ? diskFull(error) : storageError(error);
+}
+
 export function readFailed(name: string, cause: unknown): MillstreamError {
   return new MillstreamError('unavailable', 'STORAGE_ERROR', `the log ${name} could not be read`, { cause });
 }

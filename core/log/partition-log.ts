@@ -1,17 +1,20 @@
 import type { DiskFile } from '../base/disk.ts';
 import { MillstreamError } from '../base/errors.ts';
-import { type BatchHeader, nextOffsetAt, patchBatch } from './batch.ts';
+import { type BatchHeader, nextOffsetAt } from './batch.ts';
 import type { LeaderEpochs } from './leader-epochs.ts';
+import { Listeners } from './listeners.ts';
 import type { Appended, LogConfig, LogId, LogObserver, PartitionLog, ReadResult } from './log.ts';
 import type { LogContext } from './log-context.ts';
-import { damaged, diskFull, isNoSpace, logClosed, outOfRange, readFailed, storageError } from './log-errors.ts';
+import { asUnavailable, damaged, logClosed, outOfRange, readFailed } from './log-errors.ts';
 import { logDirectoryName } from './log-files.ts';
 import { type DiskRead, findTimestamp, readBatches } from './log-reader.ts';
+import { LogStart } from './log-start.ts';
 import { readMarker } from './marker.ts';
 import { newSegment, type RecoveredLog } from './recovery.ts';
 import { firstToKeep } from './retention.ts';
 import type { Segment } from './segment.ts';
 import { SegmentList } from './segment-list.ts';
+import { extentOf, stamp } from './stamp.ts';
 import type { SyncDomain } from './sync-domain.ts';
 import type { CachedTail } from './tail-cache.ts';
 import type { AbortedTransaction, TransactionIndex } from './txn-index.ts';
@@ -37,7 +40,6 @@ export interface PartitionLogParts {
 export class LocalPartitionLog implements PartitionLog, Kept {
   readonly id: LogId;
   readonly name: string;
-  startOffset: number;
   endOffset: number;
   highWatermark: number;
   private readonly context: LogContext;
@@ -46,8 +48,9 @@ export class LocalPartitionLog implements PartitionLog, Kept {
   private readonly epochs: LeaderEpochs;
   private readonly tail: CachedTail;
   private readonly segments: SegmentList;
-  private readonly listeners = new Set<() => void>();
-  private readonly stableListeners = new Set<() => void>();
+  private readonly start: LogStart;
+  private readonly listeners: Listeners;
+  private readonly stableListeners: Listeners;
   private readonly aborted: TransactionIndex;
   private readonly syncFile = (file: DiskFile): Promise<void> => this.context.sync.datasync(file);
   active: Segment;
@@ -57,8 +60,6 @@ export class LocalPartitionLog implements PartitionLog, Kept {
   /** Segments with bytes that no completed sync covers. */
   private dirty = new Set<Segment>();
   private directoryDirty = false;
-  /** The start offset that a crash cannot take back. */
-  private savedStart: number;
   /** Files look different from what a clean stop leaves. */
   private touched: boolean;
   private readonly upkeep: Upkeep;
@@ -76,8 +77,6 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     this.aborted = parts.aborted;
     this.segments = new SegmentList(recovered.segments);
     this.active = recovered.active;
-    this.startOffset = recovered.startOffset;
-    this.savedStart = recovered.startOffset;
     this.endOffset = this.active.endOffset;
     this.highWatermark = this.endOffset;
     this.upkeep = new Upkeep(context, {
@@ -92,6 +91,21 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     this.activeSince =
       recovered.firstTimestamp === null ? null : Math.min(Math.max(recovered.firstTimestamp, 0), context.clock.now());
     this.tail = context.cache.tail();
+    this.listeners = new Listeners(context.logger);
+    this.stableListeners = new Listeners(context.logger);
+    const { name, directory, segments, upkeep } = this;
+    this.start = new LogStart(
+      context,
+      { name, directory, segments, upkeep, startOffset: recovered.startOffset },
+      segment => {
+        this.dirty.delete(segment);
+        this.aborted.removeBelow(segment.endOffset);
+      },
+    );
+  }
+
+  get startOffset(): number {
+    return this.start.offset;
   }
 
   get leaderEpoch(): number {
@@ -125,13 +139,14 @@ export class LocalPartitionLog implements PartitionLog, Kept {
   append(bytes: Uint8Array, headers: readonly BatchHeader[], retain: 'own' | 'copy' = 'own'): Appended {
     this.mustBeWritable();
     const now = this.context.clock.now();
-    const { size, records } = sumOf(headers);
-    if (size !== bytes.length || size === 0) {
-      throw new MillstreamError('internal', 'BAD_APPEND', `headers of ${size} bytes for ${bytes.length} bytes`);
+    const { sizeBytes, offsets } = extentOf(headers);
+    if (sizeBytes !== bytes.length || sizeBytes === 0) {
+      throw new MillstreamError('internal', 'BAD_APPEND', `headers of ${sizeBytes} bytes for ${bytes.length} bytes`);
     }
-    if (this.mustRoll(size, records, now)) this.roll();
+    if (this.mustRoll(sizeBytes, offsets, now)) this.roll();
     const baseOffset = this.endOffset;
-    const endOffset = this.patch(bytes, headers);
+    const endOffset = baseOffset + offsets;
+    stamp(bytes, headers, baseOffset, this.epochs.latest);
     try {
       this.active.append(bytes, headers, this.config.segmentBytes);
     } catch (error) {
@@ -144,11 +159,11 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     this.dirty.add(this.active);
     this.context.cache.add(this.tail, baseOffset, endOffset, bytes, retain === 'copy');
     const ended = this.observer ? this.observe(this.observer, bytes, headers) : false;
-    this.upkeep.count(size);
+    this.upkeep.count(sizeBytes);
     let durable = DONE;
     if (this.context.fsync) durable = this.context.sync.requestSync(this);
     else this.advance(endOffset);
-    if (ended) this.tell(this.stableListeners);
+    if (ended) this.stableListeners.tell();
     return { baseOffset, lastOffset: endOffset - 1, appendTime: now, durable };
   }
 
@@ -195,17 +210,12 @@ export class LocalPartitionLog implements PartitionLog, Kept {
   }
 
   onAdvance(listener: () => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    return this.listeners.add(listener);
   }
 
   onStableAdvance(listener: () => void): () => void {
-    const stop = this.onAdvance(listener);
-    this.stableListeners.add(listener);
-    return () => {
-      stop();
-      this.stableListeners.delete(listener);
-    };
+    const stops = [this.listeners.add(listener), this.stableListeners.add(listener)];
+    return () => stops.forEach(stop => stop());
   }
 
   configure(config: LogConfig): void {
@@ -215,9 +225,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
   async deleteBefore(offset: number): Promise<void> {
     this.mustBeWritable();
     if (offset > this.highWatermark || offset < 0) throw outOfRange(offset, this.startOffset, this.highWatermark);
-    if (offset <= this.savedStart) return;
-    this.startOffset = Math.max(this.startOffset, offset);
-    await this.upkeep.inTurn(() => this.applyStart());
+    await this.start.moveTo(offset, this);
   }
 
   async enforceRetention(nowMs: number, floor: number): Promise<void> {
@@ -226,9 +234,9 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     await this.upkeep.inTurn(async () => {
       const limit = Math.min(floor, this.highWatermark);
       const keep = await firstToKeep(this.segments.all, this.config, nowMs, limit);
-      if (keep > this.startOffset) this.startOffset = keep;
+      if (keep > this.startOffset) this.start.offset = keep;
       const [first] = this.segments.all;
-      if (first && first !== this.active && first.endOffset <= this.startOffset) await this.applyStart();
+      if (first && first !== this.active && first.endOffset <= this.startOffset) await this.start.apply(this);
     });
   }
 
@@ -279,21 +287,6 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     await Promise.all(this.segments.all.map(segment => segment.close()));
   }
 
-  /** Patches offsets and epoch into batches and headers; returns the offset behind them. */
-  private patch(bytes: Uint8Array, headers: readonly BatchHeader[]): number {
-    const epoch = this.epochs.latest;
-    let offset = this.endOffset;
-    let at = 0;
-    for (const header of headers) {
-      patchBatch(bytes, at, offset, epoch);
-      header.baseOffset = offset;
-      header.leaderEpoch = epoch;
-      offset += header.lastOffsetDelta + 1;
-      at += header.sizeBytes;
-    }
-    return offset;
-  }
-
   private async readDisk(offset: number, limit: number, maxBytes: number): Promise<DiskRead> {
     const segment = this.segments.find(offset);
     const { readBuffers } = this.context;
@@ -319,18 +312,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
   private advance(end: number): void {
     if (end <= this.highWatermark) return;
     this.highWatermark = end;
-    this.tell(this.listeners);
-  }
-
-  private tell(listeners: ReadonlySet<() => void>): void {
-    if (listeners.size === 0) return;
-    for (const listener of Array.from(listeners)) {
-      try {
-        listener();
-      } catch (error) {
-        this.context.logger.error('A listener of the high watermark failed.', { log: this.name, error });
-      }
-    }
+    this.listeners.tell();
   }
 
   /** Shows the observer what was appended; true when a transaction ended with it. */
@@ -349,12 +331,12 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     return ended;
   }
 
-  private mustRoll(size: number, records: number, now: number): boolean {
+  private mustRoll(sizeBytes: number, offsets: number, now: number): boolean {
     const { active, config } = this;
     if (active.sizeBytes === 0) return false;
     return (
-      active.sizeBytes + size > Math.min(config.segmentBytes, MAX_INT32) ||
-      this.endOffset + records - active.baseOffset > MAX_INT32 ||
+      active.sizeBytes + sizeBytes > Math.min(config.segmentBytes, MAX_INT32) ||
+      this.endOffset + offsets - active.baseOffset > MAX_INT32 ||
       this.isTooOld(now)
     );
   }
@@ -387,42 +369,6 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     }
   }
 
-  /** In the upkeep's turn: stores the start and removes what lies below. */
-  private async applyStart(): Promise<void> {
-    const start = this.startOffset;
-    try {
-      await this.saveStart(start);
-    } catch (error) {
-      if (!isNoSpace(error)) throw asUnavailable(error);
-      // Removing is what makes room again. Each removal is made durable before the next: a segment missing in the
-      // middle would look like damage after a crash.
-      await this.removeBelow(start, () => this.context.sync.syncDirectory(this.directory));
-      await this.saveStart(start).catch((again: unknown) => {
-        throw asUnavailable(again);
-      });
-    }
-    await this.removeBelow(start, () => Promise.resolve());
-  }
-
-  private async saveStart(start: number): Promise<void> {
-    const { startOffsets } = this.context;
-    await this.upkeep.outlive(start, this);
-    startOffsets.set(this.name, start);
-    await startOffsets.save();
-    this.savedStart = Math.max(this.savedStart, start);
-  }
-
-  private async removeBelow(start: number, afterEach: () => Promise<void>): Promise<void> {
-    for (;;) {
-      const segment = this.segments.shiftBelow(start);
-      if (!segment) return;
-      this.dirty.delete(segment);
-      this.aborted.removeBelow(segment.endOffset);
-      await segment.remove();
-      await afterEach();
-    }
-  }
-
   private mustBeOpen(): void {
     if (this.closed) throw logClosed(this.name);
   }
@@ -431,19 +377,4 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     this.mustBeOpen();
     if (this.context.sync.failed) throw this.context.sync.failed;
   }
-}
-
-function sumOf(headers: readonly BatchHeader[]): { size: number; records: number } {
-  let size = 0;
-  let records = 0;
-  for (const header of headers) {
-    size += header.sizeBytes;
-    records += header.lastOffsetDelta + 1;
-  }
-  return { size, records };
-}
-
-function asUnavailable(error: unknown): Error {
-  if (error instanceof MillstreamError) return error;
-  return isNoSpace(error) ? diskFull(error) : storageError(error);
 }
