@@ -190,7 +190,8 @@ test('clients that ask and never read their answers hold little memory and are c
     return (await openConnections()) <= 1 || undefined;
   });
   for (const socket of sockets) socket.destroy();
-  expect(most - before).toBeLessThanOrEqual(2 * GROWTH_LIMIT);
+  // What is unsent, what is waiting, and the young generation that V8 lets grow meanwhile.
+  expect(most - before).toBeLessThanOrEqual(sockets.length * 32 * MIB);
   await stillWell();
 });
 
