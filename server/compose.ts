@@ -27,6 +27,7 @@ const HTTP_REQUEST_TIMEOUT_MS = 60_000;
 
 /** A running server. */
 export interface Millstream {
+  readonly broker: Broker;
   readonly kafka: KafkaListener;
   readonly http: HttpServer;
   readonly pipelines: Pipeline[];
@@ -144,7 +145,7 @@ export async function compose(settings: Settings, version: string, logger: Logge
     const pipelinesStarted = Promise.all(pipelines.map(pipeline => pipeline.start())).then(() => {
       started = true;
     });
-    return { kafka, http, pipelines, pipelinesStarted, stop: closeAll };
+    return { broker, kafka, http, pipelines, pipelinesStarted, stop: closeAll };
   } catch (error) {
     await closeAll().catch(() => {});
     throw asStartError(error);

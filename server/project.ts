@@ -10,6 +10,7 @@ import type { PipelinePlan } from '../etl/definition/plan.ts';
 import { type ReadOptions, type ReadResult, readPipeline } from '../etl/definition/read-pipeline.ts';
 import { ModuleStore } from '../etl/sandbox/module-store.ts';
 import type { ChainStep } from '../etl/sandbox/sandbox.ts';
+import { maskSecrets } from './mask-secrets.ts';
 import { readTextFile, shownPath } from './read-text-file.ts';
 import type { Settings } from './settings.ts';
 
@@ -26,6 +27,7 @@ const OWN_MODULES = fileURLToPath(new URL('../modules', import.meta.url));
 export interface ReadPipelineFile extends ReadResult {
   /** As it is shown: relative to where the command runs. So are the files in `diagnostics`. */
   file: string;
+  /** For showing lines of it: secrets are stars. */
   text: string;
 }
 
@@ -100,7 +102,7 @@ export function readPipelineFile(
     modules: catalogOf(modules),
   });
   const shown = diagnostics.map(each => (each.file === path ? { ...each, file } : each));
-  return { file, text, ...result, diagnostics: shown };
+  return { file, text: maskSecrets(text), ...result, diagnostics: shown };
 }
 
 /** The plan's steps with their modules, within the server's limits. */

@@ -4,10 +4,12 @@ import { dirname, resolve } from 'node:path';
 import { MillstreamError } from '../core/base/errors.ts';
 import { renderDiagnostics } from '../core/config/diagnostic.ts';
 import { type LoadedConfig, loadConfig, type ServerConfig } from './config/load-config.ts';
+import { maskSecrets } from './mask-secrets.ts';
 import { readTextFile, shownPath } from './read-text-file.ts';
 
 /** The configuration file as it was found, right or wrong. */
 export interface FoundSettings {
+  /** Its text is for showing: secrets in it are stars. */
   loaded: LoadedConfig;
   /** As it is shown, relative to `cwd` when it lies below; null: there is no file. */
   file: string | null;
@@ -29,7 +31,8 @@ export function findSettings(option: string | undefined, env: Env, cwd: string):
   const found = option !== undefined || existsSync(path);
   const file = found ? shownPath(path, cwd) : null;
   const readFile = (name: string): string => readTextFile(resolve(cwd, name));
-  const loaded = loadConfig({ file, env, readFile, cores: availableParallelism() });
+  const read = loadConfig({ file, env, readFile, cores: availableParallelism() });
+  const loaded = { ...read, text: maskSecrets(read.text) };
   return { loaded, file, baseDirectory: found ? dirname(path) : cwd, cwd };
 }
 

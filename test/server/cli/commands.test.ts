@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -12,6 +12,45 @@ describe('the command line', () => {
     brokers = ['--brokers', `127.0.0.1:${project.server.kafka.port}`];
   });
   afterAll(() => project.close());
+
+  it('says what to do when there is nothing yet', async () => {
+    const { server } = project;
+    const listings = [
+      [['topic', 'list', ...brokers], 'no topics yet; `millstream produce TOPIC` makes one\n'],
+      [['group', 'list', ...brokers], 'no groups yet; `millstream consume TOPIC --group GROUP` makes one\n'],
+      [['pipeline', 'list', '--server', `127.0.0.1:${server.http.port}`], /^no pipelines: /],
+    ] as const;
+    for (const [args, hint] of listings) {
+      expect(await project.run([...args])).toEqual({ code: 0, out: '', err: expect.stringMatching(hint) as string });
+      expect(JSON.parse((await project.run([...args, '--json'])).out)).toEqual([]);
+    }
+  });
+
+  it('carries any bytes, and lines of any length that the broker takes', async () => {
+    const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i).filter(byte => byte !== 10));
+    const lines = [bytes, Buffer.from('a\r'), Buffer.from('line\u2028separator'), Buffer.alloc(900_000, 'x')];
+    const input = Buffer.concat(lines.flatMap(line => [line, Buffer.from('\n')]));
+    expect(await project.run(['produce', 'any.bytes_in-it', ...brokers, '-p', '0'], input)).toMatchObject({ code: 0 });
+    const written: Buffer[] = [];
+    await runCommand(['consume', 'any.bytes_in-it', ...brokers, '--from', 'earliest', '-e'], {
+      cwd: project.folder,
+      onOut: each => written.push(each),
+    });
+    expect(Buffer.concat(written).equals(input)).toBe(true);
+    const { out } = await project.run([
+      'consume',
+      'any.bytes_in-it',
+      ...brokers,
+      '--from',
+      'earliest',
+      '-n',
+      '1',
+      '--json',
+    ]);
+    expect(JSON.parse(out)).toMatchObject({ value: null, value_base64: bytes.toString('base64') });
+    const tooLong = await project.run(['produce', 'any.bytes_in-it', ...brokers], Buffer.alloc(3_000_000, 'x'));
+    expect(tooLong).toMatchObject({ code: 4, err: expect.stringContaining('max.message.bytes') as string });
+  });
 
   it('produces lines and consumes them, with keys, headers and partitions', async () => {
     const args = ['produce', 'letters', ...brokers, '--key-separator', ':', '-H', 'from=test', '-p', '1'];
@@ -84,6 +123,16 @@ describe('the command line', () => {
       '--from takes earliest, latest or an offset',
     );
     expect((await project.run([])).code).toBe(2);
+    expect((await project.run(['constructor'])).err).toContain('unknown command `constructor`');
+    expect((await project.run(['consume', 't', '--limit', '0x10'])).err).toContain('--limit takes a whole number');
+    expect((await project.run(['topic', 'list', '--brokers', ''])).err).toContain('--brokers takes host:port');
+    expect((await project.run(['pipeline', 'list', '--server', ':::'])).err).toContain('--server takes an address');
+    for (const target of ['.step', 'pipeline.', '']) {
+      expect(await project.run(['tap', target])).toMatchObject({
+        code: 2,
+        err: 'millstream: tap takes PIPELINE or PIPELINE.STEP\n',
+      });
+    }
   });
 
   it('shows help for everything', async () => {
@@ -94,6 +143,8 @@ describe('the command line', () => {
       expect(help.code).toBe(0);
       expect(help.out).toContain('usage: millstream');
     }
+    expect((await project.run(['topic', '--help'])).out).toMatch(/topic create .*\n.*topic list /);
+    expect((await project.run(['help', 'topic', 'create'])).out).toContain('usage: millstream topic create NAME');
   });
 
   it('lists modules, the own ones always among them', async () => {
@@ -116,7 +167,49 @@ describe('checks of files', () => {
     expect(code).toBe(1);
     expect(out).toContain('bad.toml:2:1: error: unknown key `data_dirr`');
     expect(out).toContain('did you mean `data_dir`?');
-    expect((await runCommand(['config', 'check'], { cwd: folder })).code).toBe(0);
+    expect(await runCommand(['config', 'check'], { cwd: folder })).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('no millstream.toml here: ok\n') as string,
+    });
+  });
+
+  it('config check shows what is in force and where it comes from, without secrets', async () => {
+    writeFileSync(join(folder, 'good.toml'), '[broker]\ndata_dir = "d"\n[object_storage]\nsecret_key = "hush"\n');
+    const env = { MILLSTREAM_BROKER_LOG_LEVEL: 'error' };
+    const check = (...more: string[]) =>
+      runCommand(['config', 'check', '--config', 'good.toml', ...more], { cwd: folder, env });
+    const { code, out } = await check();
+    expect(code).toBe(0);
+    expect(out).toMatch(/^broker\.data_dir = "d" +# good\.toml:2$/m);
+    expect(out).toMatch(/^broker\.log_level = "error" +# MILLSTREAM_BROKER_LOG_LEVEL$/m);
+    expect(out).not.toContain('hush');
+    expect(out).not.toContain('broker.default_partitions');
+    expect((await check('--all')).out).toMatch(/^broker\.default_partitions = 4 +# default$/m);
+    const json = JSON.parse((await check('--json')).out) as { values: { key: string; value: string }[] };
+    expect(json.values.find(each => each.key === 'broker.log_level')?.value).toBe('"error"');
+    expect(JSON.stringify(json)).not.toContain('hush');
+    // `--config` may stand before the command too.
+    expect(await runCommand(['--config', 'good.toml', 'config', 'check'], { cwd: folder, env })).toMatchObject({ out });
+  });
+
+  it('says in a sentence why a file cannot be read', async () => {
+    const said = async (...args: string[]) => {
+      const { code, out, err } = await runCommand(args, { cwd: folder });
+      return [code, out + err];
+    };
+    const none = 'nowhere.toml: error: cannot be read: there is no such file\n';
+    expect(await said('config', 'check', '--config', 'nowhere.toml')).toEqual([1, none]);
+    expect(await said('start', '--config', 'nowhere.toml')).toEqual([
+      1,
+      `millstream: the configuration has errors\n${none}`,
+    ]);
+    expect(await said('pipeline', 'lint', 'nowhere.toml')).toEqual([1, none]);
+    expect(await said('pipeline', 'test', 'nowhere.toml')).toEqual([1, none]);
+    expect(await said('config', 'check', '--config', '.')).toEqual([1, expect.stringContaining('it is a folder')]);
+    expect(await said('pipeline', 'lint')).toEqual([
+      1,
+      'millstream: there is no pipeline file (*.toml) in the folder pipelines\n',
+    ]);
   });
 
   it('start refuses a bad configuration and a bad pipeline with one clear text', async () => {
@@ -151,7 +244,19 @@ expect = [{ json = { email = "a@b.c" } }]
     expect(code).toBe(1);
     expect(out).toContain('ok      right');
     expect(out).toContain('FAILED  wrong');
+    expect(out).toContain('p.toml: 1 of 2 tests failed');
     const lint = await runCommand(['pipeline', 'lint', 'p.toml'], { cwd: folder });
-    expect(lint).toMatchObject({ code: 0, err: '' });
+    expect(lint).toEqual({ code: 0, out: 'p.toml: ok\n', err: '' });
+  });
+
+  it('pipeline lint takes folders, and shows paths as a person would write them', async () => {
+    mkdirSync(join(folder, 'some'));
+    const file = join(folder, 'some/wrong.toml');
+    writeFileSync(file, 'name = "w"\n[source]\ntopic = "t"\n[[step]]\nname = "s"\nmodule = "nothing_like_it"\n');
+    const { code, out } = await runCommand(['pipeline', 'lint', 'some'], { cwd: folder });
+    expect(code).toBe(1);
+    expect(out).toMatch(/^some\/wrong\.toml:6:10: error: there is no module `nothing_like_it`$/m);
+    const elsewhere = await runCommand(['pipeline', 'lint', folder], { cwd: join(folder, 'some') });
+    expect(elsewhere.out).toContain(`${join(folder, 'p.toml')}: ok\n`);
   });
 });
