@@ -23,7 +23,7 @@ const COMMANDS = new Map<string, Loader>(
     'pipeline test': async () => (await import('./pipeline.ts')).test,
     'pipeline list': async () => (await import('./pipeline.ts')).list,
     verify: async () => (await import('./verify.ts')).verify,
-  'config check': async () => (await import('./config.ts')).check,
+    'config check': async () => (await import('./config.ts')).check,
   }),
 );
 
