@@ -95,6 +95,13 @@ export class ProducerState implements LogObserver {
     this.aborted = { producerId, firstOffset: openFrom, lastOffset: offset, lastStableOffset };
   }
 
+  *lastOffsets(): Generator<readonly [producerId: number, lastOffset: number]> {
+    for (const { producerId, batches } of this.entries.values()) {
+      const last = batches.at(-1);
+      if (last) yield [producerId, last.lastOffset];
+    }
+  }
+
   takeAborted(): AbortedTransaction | null {
     return this.aborted;
   }

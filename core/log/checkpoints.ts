@@ -45,8 +45,9 @@ export class OffsetCheckpoint {
     this.offsets.set(name, offset);
   }
 
-  delete(name: string): void {
-    this.offsets.delete(name);
+  /** False when it was not in. */
+  delete(name: string): boolean {
+    return this.offsets.delete(name);
   }
 
   /** Resolves when what is set now is durable. Calls during a write share the next one. */

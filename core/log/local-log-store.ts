@@ -6,6 +6,8 @@ import type { LockHost } from '../base/lock-host.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Random } from '../base/random.ts';
+import { inlineRunner } from './compaction/inline-runner.ts';
+import type { CompactionRunner } from './compaction/task.ts';
 import { OffsetCheckpoint, replaceFile } from './checkpoints.ts';
 import { LeaderEpochs } from './leader-epochs.ts';
 import { Limit } from './limit.ts';
@@ -56,6 +58,10 @@ export interface LocalLogStoreOptions {
   parallelSyncs?: number;
   /** Bytes of all logs together that recovery may have to check after a crash. Default 128 MiB. */
   recoveryBytes?: number;
+  /** Does the work of compaction on the batches' bytes. Default: in slices on this thread. */
+  compactionRunner?: CompactionRunner;
+  /** Memory for the keys of the log that is being compacted. Default 64 MiB. */
+  compactionBytes?: number;
 }
 
 const CLEAN_MARKER = '.kafka_cleanshutdown';
@@ -125,6 +131,11 @@ class LocalLogStore implements LogStore {
       readBuffers: new ReadBuffers(),
       recoveryPoints: new OffsetCheckpoint(disk, sync, directory, 'recovery-point-offset-checkpoint'),
       startOffsets: new OffsetCheckpoint(disk, sync, directory, 'log-start-offset-checkpoint'),
+      cleanerOffsets: new OffsetCheckpoint(disk, sync, directory, 'cleaner-offset-checkpoint'),
+      compaction: {
+        runner: options.compactionRunner ?? inlineRunner,
+        budgetBytes: options.compactionBytes ?? 64 * 1024 * 1024,
+      },
       fsync: options.fsync,
       // Without syncs nobody waits for the blocks: zeros would only be written twice.
       preallocateBytes: options.fsync ? Math.min(options.preallocateBytes ?? ZERO_BYTES, MAX_PREALLOCATE_BYTES) : 0,
@@ -141,7 +152,7 @@ class LocalLogStore implements LogStore {
   }
 
   async start(): Promise<void> {
-    const { disk, sync, recoveryPoints, startOffsets } = this.context;
+    const { disk, sync, recoveryPoints, startOffsets, cleanerOffsets } = this.context;
     const { directory } = this.options;
     const marker = `${directory}/${CLEAN_MARKER}`;
     this.wasClean = await disk.exists(marker);
@@ -156,6 +167,7 @@ class LocalLogStore implements LogStore {
     }
     await recoveryPoints.load();
     await startOffsets.load();
+    await cleanerOffsets.load();
     if (!this.options.fsync) this.scheduleFlush();
     if (this.options.metrics) this.report(this.options.metrics);
   }
@@ -191,19 +203,20 @@ class LocalLogStore implements LogStore {
 
   async remove(id: LogId): Promise<void> {
     this.mustBeOpen();
-    const { disk, sync, recoveryPoints, startOffsets } = this.context;
+    const { disk, sync, recoveryPoints, startOffsets, cleanerOffsets } = this.context;
     const { directory } = this.options;
     const name = logDirectoryName(id);
     await this.logs.get(name)?.discard();
     this.logs.delete(name);
+    // First, and whether or not the folder is there: a log that is made again by this name must not find them.
+    for (const offsets of [recoveryPoints, startOffsets, cleanerOffsets]) {
+      if (offsets.delete(name)) await offsets.save();
+    }
     if (!(await disk.exists(`${directory}/${name}`))) return;
     const doomed = `${directory}/${name}.${id.topicId}${DELETED_SUFFIX}`;
     await disk.rename(`${directory}/${name}`, doomed);
     await sync.syncDirectory(directory);
-    recoveryPoints.delete(name);
-    startOffsets.delete(name);
     await disk.removeDirectory(doomed);
-    await startOffsets.save();
   }
 
   async close(): Promise<void> {
@@ -240,7 +253,7 @@ class LocalLogStore implements LogStore {
     config: LogConfig,
     observer: LogObserver | null,
   ): Promise<LocalPartitionLog> {
-    const { disk, recoveryPoints, startOffsets } = this.context;
+    const { disk, recoveryPoints, startOffsets, cleanerOffsets } = this.context;
     const directory = `${this.options.directory}/${name}`;
     const metadata = await readWhole(disk, `${directory}/${METADATA_FILE}`);
     const topicId = metadata && parseMetadata(metadata.toString());
@@ -254,6 +267,7 @@ class LocalLogStore implements LogStore {
       clean: this.wasClean,
       recoveryPoint: recoveryPoints.get(name) ?? 0,
       startOffset: startOffsets.get(name) ?? 0,
+      cleanedTo: cleanerOffsets.get(name),
     });
     const epochs = await this.openEpochs(directory, recovered);
     const { segments } = recovered;

@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Disk } from '../base/disk.ts';
 import type { Logger } from '../base/logger.ts';
 import type { OffsetCheckpoint } from './checkpoints.ts';
+import type { CompactionRunner } from './compaction/task.ts';
 import type { ReadBuffers } from './read-buffers.ts';
 import type { SegmentPool } from './segment-pool.ts';
 import type { SyncDomain } from './sync-domain.ts';
@@ -19,6 +20,9 @@ export interface LogContext {
   /** Below these offsets everything was synced: recovery begins there. */
   recoveryPoints: OffsetCheckpoint;
   startOffsets: OffsetCheckpoint;
+  /** Of the logs that are compacted: how far. */
+  cleanerOffsets: OffsetCheckpoint;
+  compaction: { runner: CompactionRunner; budgetBytes: number };
   /** An append is durable when synced (true) or when written (false). */
   fsync: boolean;
   /** Greatest step of preallocation; 0 for none. */

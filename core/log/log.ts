@@ -1,4 +1,6 @@
 import type { BatchHeader } from './batch.ts';
+import type { CompactionResult } from './compaction/compaction.ts';
+import type { CompactionSettings } from './compaction/select.ts';
 import type { Marker } from './marker.ts';
 import type { AbortedTransaction } from './txn-index.ts';
 
@@ -35,6 +37,8 @@ export interface LogObserver {
   takeAborted?(): AbortedTransaction | null;
   /** First offset of the oldest transaction that has no marker yet; null when there is none. */
   firstOpenOffset?(): number | null;
+  /** The offset that each known producer's last batch ends with: compaction keeps its header. */
+  lastOffsets?(): Iterable<readonly [producerId: number, lastOffset: number]>;
   /** The state after the last batch seen: stored when a segment is rolled and at a clean close. */
   snapshot(): Uint8Array;
 }
@@ -50,7 +54,8 @@ export interface Appended {
 }
 
 export interface ReadResult {
-  /** Verbatim batches, first one containing the asked offset, later ones contiguous. Views that must not be changed. */
+  /** Verbatim batches, the first containing the asked offset (or, where compaction removed that, the next one behind it),
+   * later ones following. Views that must not be changed. */
   batches: Uint8Array[];
   sizeBytes: number;
   /** Offset behind the last batch returned; the asked offset when there is none. */
@@ -109,6 +114,10 @@ export interface PartitionLog {
 
   /** Removes what time and size allow, never above `floor`. Called by the broker's housekeeping. */
   enforceRetention(nowMs: number, floor: number): Promise<void>;
+
+  /** Removes records that a newer one of the same key replaces, from closed segments, and tombstones after their time;
+   * offsets never change, but some are missing then. Null when there was too little to do. */
+  compact(settings: CompactionSettings): Promise<CompactionResult | null>;
 
   configure(config: LogConfig): void;
 }

@@ -1,6 +1,9 @@
 import type { DiskFile } from '../base/disk.ts';
 import { MillstreamError } from '../base/errors.ts';
 import { type BatchHeader, nextOffsetAt } from './batch.ts';
+import type { CompactionResult } from './compaction/compaction.ts';
+import { LogCompaction } from './compaction/log-compaction.ts';
+import type { CompactionSettings } from './compaction/select.ts';
 import type { LeaderEpochs } from './leader-epochs.ts';
 import { Listeners } from './listeners.ts';
 import type { Appended, LogConfig, LogId, LogObserver, PartitionLog, ReadResult } from './log.ts';
@@ -63,6 +66,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
   /** Files look different from what a clean stop leaves. */
   private touched: boolean;
   private readonly upkeep: Upkeep;
+  private readonly compaction: LogCompaction;
   private closed = false;
 
   constructor(context: LogContext, parts: PartitionLogParts) {
@@ -91,6 +95,9 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     this.activeSince =
       recovered.firstTimestamp === null ? null : Math.min(Math.max(recovered.firstTimestamp, 0), context.clock.now());
     this.tail = context.cache.tail();
+    const { aborted, observer, tail } = this;
+    const compacted = { name: this.name, directory: this.directory, segments: this.segments, aborted, observer, tail };
+    this.compaction = new LogCompaction(context, { ...compacted, upkeep: this.upkeep, log: this });
     this.listeners = new Listeners(context.logger);
     this.stableListeners = new Listeners(context.logger);
     const { name, directory, segments, upkeep } = this;
@@ -198,8 +205,10 @@ export class LocalPartitionLog implements PartitionLog, Kept {
         const found = await findTimestamp(segment, readBuffers, timestamp, this.startOffset, this.highWatermark);
         if (found) return found;
       } catch (error) {
-        // Removed by retention meanwhile.
-        if (segment.endOffset > this.startOffset) throw this.readError(error);
+        // Removed by retention meanwhile, or compacted.
+        if (segment.endOffset <= this.startOffset) continue;
+        if (!this.segments.all.includes(segment) && !this.closed) return this.offsetForTimestamp(timestamp);
+        throw this.readError(error);
       }
     }
     return null;
@@ -240,6 +249,11 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     });
   }
 
+  compact(settings: CompactionSettings): Promise<CompactionResult | null> {
+    this.mustBeWritable();
+    return this.compaction.run(settings, this.config.segmentBytes);
+  }
+
   /** Called by the domain, never twice at a time. */
   async sync(domain: SyncDomain): Promise<void> {
     const end = this.endOffset;
@@ -265,6 +279,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     if (this.closed) return;
     this.closed = true;
     try {
+      await this.compaction.close();
       await this.upkeep.idle();
       if (this.touched && !this.context.sync.failed) await this.upkeep.finish(this);
     } finally {
@@ -275,6 +290,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
   /** Closes without care for the files, which are about to be removed. */
   async discard(): Promise<void> {
     this.closed = true;
+    await this.compaction.close();
     await this.upkeep.idle();
     await this.release();
   }
@@ -299,6 +315,8 @@ export class LocalPartitionLog implements PartitionLog, Kept {
       if (again.buffer) return again;
     } catch (error) {
       if (offset < this.startOffset) throw outOfRange(offset, this.startOffset, limit);
+      // Compacted meanwhile: the records are elsewhere.
+      if (this.segments.find(offset) !== segment && !this.closed) return this.readDisk(offset, limit, maxBytes);
       throw this.readError(error);
     }
     throw damaged(this.name, offset);

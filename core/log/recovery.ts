@@ -1,5 +1,6 @@
 import type { DiskFile } from '../base/disk.ts';
 import { BATCH_HEADER_BYTES, lastOffset, readBatchHeader } from './batch.ts';
+import { recoverSwaps } from './compaction/swap.ts';
 import type { LogContext } from './log-context.ts';
 import { offsetInName, offsetName, SUFFIX } from './log-files.ts';
 import { Preallocation } from './preallocation.ts';
@@ -14,6 +15,8 @@ export interface RecoveryOptions {
   recoveryPoint: number;
   /** The log start offset that was stored, if any. */
   startOffset: number;
+  /** Compaction has been at work below, if it was stored. */
+  cleanedTo?: number | undefined;
 }
 
 export interface RecoveredLog {
@@ -42,6 +45,7 @@ export async function recoverLog(
 ): Promise<RecoveredLog> {
   const { sync, logger } = context;
   const syncFile = (file: DiskFile): Promise<void> => sync.datasync(file);
+  await recoverSwaps(context, directory);
   const bases = await listSegments(context, directory, options.startOffset);
   let segments: Segment[] = [];
   let clean = options.clean;
@@ -60,7 +64,7 @@ export async function recoverLog(
       segments.push(await sealedSegment(context, directory, base, next));
       continue;
     }
-    const scanned = await scanSegment(context, directory, base, options);
+    const scanned = await scanSegment(context, directory, base, next, options);
     if (scanned.isCut) clean = false;
     scannedBytes += scanned.bytes;
     segments.push(scanned.segment);
@@ -146,6 +150,7 @@ async function scanSegment(
   context: LogContext,
   directory: string,
   baseOffset: number,
+  next: number | undefined,
   options: RecoveryOptions,
 ): Promise<{ segment: Segment; isCut: boolean; bytes: number }> {
   const { disk, logger } = context;
@@ -170,7 +175,13 @@ async function scanSegment(
   }
   const segment = new Segment(context, directory, { baseOffset, sizeBytes: from.position, endOffset: from.offset });
   segment.openForAppend(file, indexes, preallocationOf(context, file, size));
-  const range = { from: from.position, to: size, offset: from.offset, checkCrc: true };
+  const range = {
+    from: from.position,
+    to: size,
+    offset: from.offset,
+    checkCrc: true,
+    gapsBelow: gapsBelow(next, options),
+  };
   const end = await scanBatches(file, range, (header, position) => segment.note(header, position));
   const isCut = end.position < size;
   if (isCut) {
@@ -178,6 +189,14 @@ async function scanSegment(
     await segment.truncateZeros();
   }
   return { segment, isCut, bytes: end.position - from.position };
+}
+
+/** Compaction works below the recovery point only, and ends each segment right before the next. */
+function gapsBelow(next: number | undefined, { recoveryPoint, cleanedTo }: RecoveryOptions): number {
+  if (cleanedTo === undefined) return 0;
+  // With the recovery points lost any closed segment may be a compacted one.
+  if (recoveryPoint === 0) return next ?? cleanedTo;
+  return Math.min(next ?? Infinity, Math.max(recoveryPoint, cleanedTo));
 }
 
 function report({ logger }: LogContext, segment: Segment, size: number, recoveryPoint: number): void {

@@ -20,6 +20,8 @@ export interface ScanRange {
   /** Offset that the first batch must have; those behind it must follow without a gap. */
   offset: number;
   checkCrc: boolean;
+  /** Below this offset compaction may have left gaps; a batch behind one must end below it. Default: no gaps. */
+  gapsBelow?: number;
 }
 
 export interface ScanEnd {
@@ -56,7 +58,7 @@ export async function scanBatches(
       return end(chunk.subarray(position - chunkAt).every(byte => byte === 0) ? 'zeros' : 'torn');
     }
     const header = readBatchHeader(chunk, position - chunkAt);
-    if (!isPlausible(header, offset, range.to - position)) {
+    if (!isPlausible(header, offset, range.to - position, range.gapsBelow ?? 0)) {
       const head = chunk.subarray(position - chunkAt, position - chunkAt + BATCH_HEADER_BYTES);
       return end(head.every(byte => byte === 0) ? 'zeros' : 'torn');
     }
@@ -82,10 +84,10 @@ export async function scanBatches(
   return end(null);
 }
 
-function isPlausible(header: BatchHeader, offset: number, room: number): boolean {
+function isPlausible(header: BatchHeader, offset: number, room: number, gapsBelow: number): boolean {
   return (
     header.magic === 2 &&
-    header.baseOffset === offset &&
+    (header.baseOffset === offset || (header.baseOffset > offset && lastOffset(header) < gapsBelow)) &&
     header.sizeBytes >= BATCH_HEADER_BYTES &&
     header.sizeBytes <= room &&
     header.lastOffsetDelta >= 0 &&

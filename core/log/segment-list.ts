@@ -36,6 +36,20 @@ export class SegmentList {
     return this.segments[low] as Segment;
   }
 
+  /** Whether these are neighbours in the list, none of them the last. */
+  holds(group: readonly Segment[]): boolean {
+    const at = this.segments.indexOf(group[0] as Segment);
+    if (at < 0 || at + group.length >= this.segments.length) return false;
+    return group.every((segment, i) => this.segments[at + i] === segment);
+  }
+
+  /** Puts `fresh` in the place of neighbours that are in the list. */
+  replace(group: readonly Segment[], fresh: Segment): void {
+    this.segments.splice(this.segments.indexOf(group[0] as Segment), group.length, fresh);
+    for (const segment of group) this.closedBytes -= segment.sizeBytes;
+    this.closedBytes += fresh.sizeBytes;
+  }
+
   /** Takes out and returns the first segment when all of it lies below `offset`. */
   shiftBelow(offset: number): Segment | null {
     const first = this.segments[0];

@@ -31,6 +31,7 @@ export class Segment implements Unloadable {
   private loading: Promise<SegmentIndexes> | null = null;
   private users = 0;
   private closing = false;
+  private pinned = false;
   private syncedBytes = 0;
   private newest: number | null = null;
 
@@ -146,16 +147,24 @@ export class Segment implements Unloadable {
   /** Made again from the batches when the files are lost, damaged, or do not fit the batches. */
   async rebuildIndexes(): Promise<SegmentIndexes> {
     const made = new SegmentIndexes(this.baseOffset);
-    const range = { from: 0, to: this.sizeBytes, offset: this.baseOffset, checkCrc: false };
+    const range = { from: 0, to: this.sizeBytes, offset: this.baseOffset, checkCrc: false, gapsBelow: Infinity };
     await scanBatches(this, range, (header, position) => made.note(header, position));
     made.finish();
     this.indexes = made;
     return made;
   }
 
+  /** Keeps file and indexes open until the segment is closed: other files are about to take their names. */
+  async pin(): Promise<void> {
+    this.pinned = true;
+    await this.loadIndexes();
+    await this.using(async () => this.file ?? (await this.openFile()));
+    this.pool.forget(this);
+  }
+
   /** Lets go of file and indexes until the next use. */
   async unload(): Promise<void> {
-    if (this.writable) return;
+    if (this.writable || this.pinned) return;
     this.indexes = null;
     await this.closeFile();
   }
@@ -202,6 +211,8 @@ export class Segment implements Unloadable {
   }
 
   private openFile(): Promise<DiskFile> {
+    // The name may be another segment's by now. Whoever reads looks for the segment anew.
+    if (this.closing) throw new Error(`${this.path(SUFFIX.log)} was removed or compacted`);
     this.pool.used(this);
     this.opening ??= this.disk
       .open(this.path(SUFFIX.log), 'read')

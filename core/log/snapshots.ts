@@ -77,7 +77,13 @@ async function replay(
   onBatch: (header: BatchHeader, marker: Marker | null) => void,
 ): Promise<void> {
   const at = await segment.batchAtOrBefore(from);
-  const range = { from: at.position, to: segment.sizeBytes, offset: at.offset, checkCrc: false };
+  const range = {
+    from: at.position,
+    to: segment.sizeBytes,
+    offset: at.offset,
+    checkCrc: false,
+    gapsBelow: segment.endOffset,
+  };
   await scanBatches(segment, range, (header, _position, marker) => {
     if (lastOffset(header) >= from) onBatch(header, marker);
   });

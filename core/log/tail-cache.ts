@@ -56,6 +56,16 @@ export class TailCache {
     tail.first = 0;
   }
 
+  /** Forgets a log's entries that end at or below `offset`. */
+  dropBelow(tail: CachedTail, offset: number): void {
+    for (let cached = tail.entries[tail.first]; cached && cached.nextOffset <= offset; ) {
+      this.sizeBytes -= cached.bytes.length;
+      cached.bytes = EMPTY;
+      tail.dropFirst();
+      cached = tail.entries[tail.first];
+    }
+  }
+
   private evictOldest(): void {
     const cached = this.fifo[this.first];
     this.fifo[this.first++] = null;
