@@ -35,6 +35,8 @@ const NPM: Record<string, readonly string[]> = {
 const NODE: Record<string, readonly string[]> = {
   'core/base/random.ts': ['node:crypto'],
   'core/log/compression.ts': ['node:zlib'],
+  // A digest, which depends on its input alone.
+  'core/log/compaction/key-map.ts': ['node:crypto'],
   // The type of a byte stream; whose it is, is handed in.
   'core/base/network.ts': ['node:stream'],
   'core/client/connection.ts': ['node:stream'],
