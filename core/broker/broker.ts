@@ -19,7 +19,6 @@ import type { EmbeddedMember } from './groups/embedded-members.ts';
 import { groupHandlers } from './groups/group-handlers.ts';
 import { offsetHandlers } from './groups/offset-handlers.ts';
 import { Housekeeping } from './housekeeping.ts';
-import { initProducerIdHandler } from './init-producer-id.ts';
 import { refused } from './kafka-error.ts';
 import { offsetForLeaderEpochHandler } from './leader-epoch.ts';
 import { listOffsetsHandler } from './list-offsets.ts';
@@ -28,6 +27,8 @@ import { produceHandler } from './produce.ts';
 import { ProducerIds } from './producer-ids.ts';
 import type { Connection, Handlers, RequestContext } from './request.ts';
 import { type NewTopic, type Topic, Topics } from './topics.ts';
+import { Transactions } from './transactions/coordinator.ts';
+import { transactionHandlers } from './transactions/handlers.ts';
 
 export interface BrokerOptions {
   nodeId: number;
@@ -66,17 +67,19 @@ export class Broker {
   readonly clusterId: string;
   readonly topics: Topics;
   readonly groups: Coordinator;
+  readonly transactions: Transactions;
   readonly housekeeping: Housekeeping;
   private readonly handlers: Handlers;
 
   private constructor(options: BrokerOptions, parts: Parts) {
     const { nodeId, clock, logger, metrics, config, advertised } = options;
-    const { topics, coordinator, catalogue } = parts;
+    const { topics, coordinator, transactions, producerIds, catalogue } = parts;
     const { clusterId } = catalogue;
     this.nodeId = nodeId;
     this.clusterId = clusterId;
     this.topics = topics;
     this.groups = coordinator;
+    this.transactions = transactions;
     const latency = metrics.histogram(
       'millstream_produce_latency_seconds',
       'From the arrival of a produce request to its answer.',
@@ -92,15 +95,15 @@ export class Broker {
       ...groupHandlers(coordinator),
       ...groupAdminHandlers(coordinator),
       ...offsetHandlers(coordinator, topics),
-      0: produceHandler({ topics, clock, logger, latency }),
+      ...transactionHandlers({ transactions, producerIds, groups: coordinator, topics, logger }),
+      0: produceHandler({ topics, transactions, clock, logger, latency }),
       1: fetchHandler({ topics, clock, consumed }),
       2: listOffsetsHandler(topics),
       21: deleteRecordsHandler(topics),
-      22: initProducerIdHandler(new ProducerIds(catalogue), logger),
       23: offsetForLeaderEpochHandler(topics),
     };
     const retentionFloor = options.retentionFloor ?? (() => Number.POSITIVE_INFINITY);
-    this.housekeeping = new Housekeeping({ topics, coordinator, config, clock, logger, retentionFloor });
+    this.housekeeping = new Housekeeping({ topics, coordinator, transactions, config, clock, logger, retentionFloor });
     topics.onChange(({ kind, topic }) => {
       if (kind !== 'deleted') return;
       coordinator.topicDeleted(topic.name).catch((error: unknown) => {
@@ -122,7 +125,9 @@ export class Broker {
     });
     const partition = offsetsTopic.partitions[0] as Partition;
     const coordinator = await Coordinator.open({ partition, config, clock, random, logger });
-    return new Broker(options, { topics, coordinator, catalogue });
+    const producerIds = new ProducerIds(catalogue);
+    const transactions = await Transactions.open({ topics, groups: coordinator, producerIds, config, clock, logger });
+    return new Broker(options, { topics, coordinator, transactions, producerIds, catalogue });
   }
 
   /**
@@ -198,6 +203,7 @@ export class Broker {
 
   /** Ends timers and held requests. The store belongs to whoever opened it and is closed after this. */
   async close(): Promise<void> {
+    this.transactions.close();
     this.groups.close();
     await this.housekeeping.close();
   }
@@ -206,6 +212,8 @@ export class Broker {
 interface Parts {
   topics: Topics;
   coordinator: Coordinator;
+  transactions: Transactions;
+  producerIds: ProducerIds;
   catalogue: Catalogue;
 }
 

@@ -20,7 +20,11 @@ export interface BrokerConfig {
   groupMaxSessionTimeoutMs: number;
   /** The state of a producer that wrote nothing for so long is forgotten. */
   producerIdExpirationMs: number;
-  /** Size at which the internal topic of committed offsets is rewritten as a snapshot. */
+  /** The longest transaction.timeout.ms that a producer may ask for. */
+  transactionMaxTimeoutMs: number;
+  /** A transactional id that had no transaction for so long is forgotten; those named `millstream.*` stay. */
+  transactionalIdExpirationMs: number;
+  /** Size at which an internal topic (committed offsets, transactions) is rewritten as a snapshot. */
   offsetsSegmentBytes: number;
   /** How often retention and expiry run. */
   housekeepingIntervalMs: number;
@@ -42,6 +46,8 @@ export const DEFAULT_BROKER_CONFIG: BrokerConfig = {
   groupMinSessionTimeoutMs: 6000,
   groupMaxSessionTimeoutMs: 1800000,
   producerIdExpirationMs: DAY_MS,
+  transactionMaxTimeoutMs: 15 * 60_000,
+  transactionalIdExpirationMs: 7 * DAY_MS,
   offsetsSegmentBytes: 16 * 1024 * 1024,
   housekeepingIntervalMs: 60_000,
 };

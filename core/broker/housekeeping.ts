@@ -3,10 +3,12 @@ import type { Logger } from '../base/logger.ts';
 import type { BrokerConfig } from './config.ts';
 import type { Coordinator } from './groups/coordinator.ts';
 import type { Topics } from './topics.ts';
+import type { Transactions } from './transactions/coordinator.ts';
 
 export interface HousekeepingOptions {
   topics: Topics;
   coordinator: Coordinator;
+  transactions: Transactions;
   config: BrokerConfig;
   clock: Clock;
   logger: Logger;
@@ -34,7 +36,7 @@ export class Housekeeping {
 
   /** One round; errors are logged, the next round tries again. */
   async run(): Promise<void> {
-    const { topics, coordinator, config, clock, logger, retentionFloor } = this.options;
+    const { topics, coordinator, transactions, config, clock, logger, retentionFloor } = this.options;
     for (const topic of topics.list()) {
       for (const { log, index, producers } of topic.partitions) {
         if (this.closed) return;
@@ -51,6 +53,11 @@ export class Housekeeping {
       await coordinator.expire();
     } catch (error) {
       logger.warn('expired positions could not be removed', { error });
+    }
+    try {
+      await transactions.expire();
+    } catch (error) {
+      logger.warn('expired transactional ids could not be removed', { error });
     }
   }
 

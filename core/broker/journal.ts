@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
-import { ATTRIBUTE, readBatchHeader } from '../log/batch.ts';
+import { ATTRIBUTE, type BatchHeader, readBatchHeader } from '../log/batch.ts';
 import type { Appended, PartitionLog } from '../log/log.ts';
 import { type Marker, readMarker } from '../log/marker.ts';
 import { encodeBatch, type NewRecord, readRecords } from '../log/record.ts';
@@ -91,13 +91,18 @@ export class Journal<E> {
   }
 
   /** Appends entries that count once the producer's transaction is committed. */
-  appendInTransaction(entries: readonly E[], producer: { producerId: number; producerEpoch: number }): Appended {
-    return this.write(this.encode(entries, { ...producer, attributes: ATTRIBUTE.transactional }));
+  appendInTransaction(
+    entries: readonly E[],
+    producer: { producerId: number; producerEpoch: number },
+  ): { appended: Appended; headers: BatchHeader[] } {
+    const batch = this.encode(entries, { ...producer, attributes: ATTRIBUTE.transactional });
+    const headers = [readBatchHeader(batch)];
+    return { appended: this.write(batch, headers), headers };
   }
 
-  private write(batch: Uint8Array): Appended {
+  private write(batch: Uint8Array, headers = [readBatchHeader(batch)]): Appended {
     const { log, snapshotBytes } = this.options;
-    const appended = log.append(batch, [readBatchHeader(batch)]);
+    const appended = log.append(batch, headers);
     this.bytesSinceSnapshot += batch.length;
     if (this.bytesSinceSnapshot >= snapshotBytes && !this.snapshotRunning) {
       // In a turn of its own: the caller may still be about to take these entries into the state.

@@ -38,8 +38,14 @@ export class Partition {
     return new Partition(topic, index, log, producers);
   }
 
-  /** Appends checked batches, or finds that they are a retry: then the answer is the original's, durable like it. */
-  append(bytes: Uint8Array, headers: readonly BatchHeader[], retain: 'own' | 'copy'): Appended {
+  /** Appends checked batches, or finds that they are a retry: then the answer is the original's, durable like it.
+   * `admit` may refuse, by throwing, what is not a retry. */
+  append(
+    bytes: Uint8Array,
+    headers: readonly BatchHeader[],
+    retain: 'own' | 'copy',
+    admit: () => void = () => {},
+  ): Appended {
     if (this.closed) throw new MillstreamError('closed', 'CLOSED', `Topic '${this.topic.name}' is being deleted.`);
     const original = this.producers.check(headers);
     if (original) {
@@ -50,6 +56,7 @@ export class Partition {
         durable: this.inFlight.get(original.firstOffset) ?? Promise.resolve(),
       };
     }
+    admit();
     const appended = this.log.append(bytes, headers, retain);
     this.topic.produced.add(appended.lastOffset - appended.baseOffset + 1);
     if (this.log.highWatermark <= appended.lastOffset) this.follow(appended, headers);

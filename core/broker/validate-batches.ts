@@ -31,7 +31,9 @@ function checkHeader(header: BatchHeader, settings: TopicSettings, now: number):
     );
   }
   if (isControl(header)) throw refused('INVALID_RECORD', 'Clients must not write control batches.');
-  if (isTransactional(header)) throw refused('INVALID_TXN_STATE', 'This broker has no transactions yet.');
+  if (isTransactional(header) && header.producerId < 0) {
+    throw refused('INVALID_RECORD', 'A transactional batch needs a producer id.');
+  }
   if (header.recordCount < 1 || header.recordCount !== header.lastOffsetDelta + 1) {
     throw refused(
       'INVALID_RECORD',

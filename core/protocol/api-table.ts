@@ -22,7 +22,7 @@ export const APIS = {
     key: 0,
     request: produceFetch.ProduceRequest,
     response: produceFetch.ProduceResponse,
-    served: [3, 11],
+    served: [3, 12],
     // librdkafka takes a minimum above 0 as a broker without message format v1 (Kafka 4 reports 0 too).
     reportedMin: 0,
   },
@@ -88,20 +88,20 @@ export const APIS = {
     key: 24,
     request: transactions.AddPartitionsToTxnRequest,
     response: transactions.AddPartitionsToTxnResponse,
-    served: null,
+    served: [0, 5],
   },
   AddOffsetsToTxn: {
     key: 25,
     request: transactions.AddOffsetsToTxnRequest,
     response: transactions.AddOffsetsToTxnResponse,
-    served: null,
+    served: [0, 4],
   },
-  EndTxn: { key: 26, request: transactions.EndTxnRequest, response: transactions.EndTxnResponse, served: null },
+  EndTxn: { key: 26, request: transactions.EndTxnRequest, response: transactions.EndTxnResponse, served: [0, 5] },
   TxnOffsetCommit: {
     key: 28,
     request: transactions.TxnOffsetCommitRequest,
     response: transactions.TxnOffsetCommitResponse,
-    served: null,
+    served: [0, 5],
   },
   DescribeConfigs: {
     key: 32,

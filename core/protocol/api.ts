@@ -117,6 +117,13 @@ export function decodeResponse<K extends ApiKey>(
   return { correlationId, body: decodeFrom(response, version, reader) as unknown as ResponseBody<K> };
 }
 
+/** KIP-584: level 2 of transactions is KIP-890, where each transaction has an epoch of its own. */
+const FEATURES = {
+  supportedFeatures: [{ name: 'transaction.version', minVersion: 0, maxVersion: 2 }],
+  finalizedFeaturesEpoch: 0,
+  finalizedFeatures: [{ name: 'transaction.version', maxVersionLevel: 2, minVersionLevel: 2 }],
+};
+
 /** What we serve, as ApiVersions tells it. */
 export function apiVersionsResponse(errorCode = 0): ApiVersionsResponseInput {
   const apiKeys: { apiKey: number; minVersion: number; maxVersion: number }[] = [];
@@ -125,7 +132,7 @@ export function apiVersionsResponse(errorCode = 0): ApiVersionsResponseInput {
     if (!api.served) continue;
     apiKeys.push({ apiKey: key, minVersion: api.reportedMin ?? api.served[0], maxVersion: api.served[1] });
   }
-  return { errorCode, apiKeys };
+  return { errorCode, apiKeys, ...FEATURES };
 }
 
 /** KIP-511: the answer to an ApiVersions version that we do not know is a v0 body with error 35 and the key list. */

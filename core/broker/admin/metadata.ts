@@ -26,7 +26,6 @@ const NO_TOPIC_ID = '0'.repeat(32);
 /** A topic that is asked for by an unknown id has no name. */
 const NULL_NAME_FROM = 12;
 /** KeyType of FindCoordinator. */
-const TRANSACTION = 1;
 const SHARE = 2;
 
 /** ApiVersions, Metadata, DescribeCluster, FindCoordinator. */
@@ -82,7 +81,6 @@ export function metadataHandlers(options: MetadataOptions): Handlers {
 }
 
 function coordinatorRefusal(keyType: number): string | null {
-  if (keyType === TRANSACTION) return 'This broker has no transactions yet.';
   if (keyType === SHARE) return 'This broker has no share groups.';
   return null;
 }

@@ -90,6 +90,11 @@ export class CommittedOffsets {
     return this.open.keysOf(group);
   }
 
+  /** Groups that only an open transaction has positions for. */
+  openGroups(): string[] {
+    return this.open.groups().filter(group => !this.groups.has(group));
+  }
+
   dropOpen(key: PositionKey): void {
     this.open.drop(key);
   }

@@ -17,6 +17,12 @@ export const MAX_METADATA_CHARACTERS = 4096;
 /** Positions of pipelines and sinks: never expired, not to be moved by others while they run. */
 const OWN_GROUPS = 'millstream.';
 
+/** A producer of transactions. */
+interface ProducerIdentity {
+  producerId: number;
+  producerEpoch: number;
+}
+
 export interface CoordinatorOptions {
   /** The one partition of `__consumer_offsets`. */
   partition: Partition;
@@ -165,6 +171,75 @@ export class Coordinator {
     return who.generationId < 0 ? ErrorCode.NONE : ErrorCode.ILLEGAL_GENERATION;
   }
 
+  /** TxnOffsetCommit: positions that move when the producer's transaction is committed. The transaction was checked. */
+  async commitInTransaction(
+    groupId: string,
+    who: membership.MemberIdentity & { generationId: number },
+    producer: ProducerIdentity,
+    positions: readonly OffsetToCommit[],
+  ): Promise<number[]> {
+    const refusal = this.transactionRefusal(groupId, who);
+    if (refusal !== ErrorCode.NONE) return positions.map(() => refusal);
+    const codes = positions.map(({ metadata }) =>
+      (metadata?.length ?? 0) > MAX_METADATA_CHARACTERS ? ErrorCode.OFFSET_METADATA_TOO_LARGE : ErrorCode.NONE,
+    ) as number[];
+    const accepted = positions.filter((_, i) => codes[i] === ErrorCode.NONE);
+    if (accepted.length === 0) return codes;
+    try {
+      await this.stageInTransaction(groupId, producer, accepted);
+      return codes;
+    } catch (error) {
+      const failed = errorCodeOf(error);
+      const answer = failed === ErrorCode.KAFKA_STORAGE_ERROR ? ErrorCode.COORDINATOR_NOT_AVAILABLE : failed;
+      return codes.map(code => (code === ErrorCode.NONE ? answer : code));
+    }
+  }
+
+  /** Clients before KIP-447 do not say who they are, and are not fenced, as in Kafka. */
+  private transactionRefusal(groupId: string, who: membership.MemberIdentity & { generationId: number }): number {
+    if (groupId === '') return ErrorCode.INVALID_GROUP_ID;
+    if (this.embedded.has(groupId)) return ErrorCode.UNKNOWN_MEMBER_ID;
+    const isNameless = who.generationId < 0 && who.memberId === '' && who.groupInstanceId === null;
+    const group = this.groups.get(groupId);
+    if (isNameless) return ErrorCode.NONE;
+    if (!group) return who.generationId < 0 ? ErrorCode.NONE : ErrorCode.ILLEGAL_GENERATION;
+    const refusal = membership.mayCommit(group, who);
+    return refusal === ErrorCode.REBALANCE_IN_PROGRESS ? ErrorCode.NONE : refusal;
+  }
+
+  /** Appends in this turn; resolves when durable. The positions move with the transaction's commit marker. */
+  stageInTransaction(groupId: string, producer: ProducerIdentity, positions: readonly OffsetToCommit[]): Promise<void> {
+    const commitTimestamp = this.options.clock.now();
+    const entries = positions.map(({ topic, partition, offset, leaderEpoch, metadata }) => ({
+      kind: 'offset' as const,
+      group: groupId,
+      topic,
+      partition,
+      committed: { offset, leaderEpoch: leaderEpoch ?? -1, metadata: metadata ?? '', commitTimestamp },
+    }));
+    const { appended, headers } = this.journal.appendInTransaction(entries, producer);
+    this.options.partition.follow(appended, headers);
+    for (const entry of entries) this.offsets.stageOpen(producer.producerId, entry, entry.committed);
+    return appended.durable;
+  }
+
+  /** The partition that transactions with positions write to. */
+  get journalKey(): { topic: string; partition: number } {
+    const { topic, index } = this.options.partition;
+    return { topic: topic.name, partition: index };
+  }
+
+  isJournal(partition: Partition): boolean {
+    return partition === this.options.partition;
+  }
+
+  /** The producer's transaction got its marker in the journal: its positions move, or are dropped. */
+  endTransaction(producerId: number, outcome: 'commit' | 'abort'): void {
+    for (const groupId of this.offsets.endTransaction(producerId, outcome)) {
+      if (!this.groups.has(groupId)) this.groups.set(groupId, new Group(groupId, this.host));
+    }
+  }
+
   /** For the engine in this process: no checks. Appended in call order, resolves when durable. */
   commitInternal(groupId: string, positions: readonly OffsetToCommit[]): Promise<void> {
     return this.store(groupId, positions);
@@ -222,7 +297,8 @@ export class Coordinator {
   }
 
   private async remove(group: Group): Promise<void> {
-    const keys = [...this.offsets.of(group.id, 'latest')].map(({ topic, partition }) => ({ topic, partition }));
+    const known = [...this.offsets.of(group.id, 'latest'), ...this.offsets.openKeys(group.id)];
+    const keys = known.map(({ topic, partition }) => ({ topic, partition }));
     group.die();
     this.groups.delete(group.id);
     await this.journal.append([{ kind: 'group', groupId: group.id, group: null }]);
@@ -232,8 +308,9 @@ export class Coordinator {
 
   /** The positions on a deleted topic mean nothing any more. */
   async topicDeleted(name: string): Promise<void> {
-    for (const groupId of this.offsets.groupIds()) {
-      const keys = [...this.offsets.of(groupId, 'latest')].filter(({ topic }) => topic === name);
+    for (const groupId of [...this.offsets.groupIds(), ...this.offsets.openGroups()]) {
+      const known = [...this.offsets.of(groupId, 'latest'), ...this.offsets.openKeys(groupId)];
+      const keys = known.filter(({ topic }) => topic === name);
       await this.forget(groupId, keys);
     }
   }
@@ -246,6 +323,7 @@ export class Coordinator {
       if (group.state !== 'Empty' || group.pending.size > 0) continue;
       // A group that had members is alive until it is left for long enough; others live by their commits.
       if (group.protocolType !== '' && group.stateTimestamp > before) continue;
+      if (this.offsets.openKeys(group.id).length > 0) continue;
       const all = [...this.offsets.of(group.id, 'latest')];
       const old = all.filter(({ committed }) => committed.commitTimestamp <= before);
       if (old.length === all.length && (all.length > 0 || group.stateTimestamp <= before)) await this.remove(group);

@@ -5,7 +5,7 @@ import type { Coordinator, OffsetToCommit } from './coordinator.ts';
 
 const BATCHED_FETCH_FROM = 8;
 
-/** OffsetCommit and OffsetFetch. Without transactions every position that is durable is stable. */
+/** OffsetCommit and OffsetFetch. A position that an open transaction may move is not stable (KIP-447). */
 export function offsetHandlers(coordinator: Coordinator, topics: Topics): Handlers {
   return {
     8: async body => {
@@ -42,11 +42,14 @@ export function offsetHandlers(coordinator: Coordinator, topics: Topics): Handle
           groups: body.groups.map(group => ({
             groupId: group.groupId,
             errorCode: ErrorCode.NONE,
-            topics: fetchOffsets(coordinator, group.groupId, group.topics),
+            topics: fetchOffsets(coordinator, group.groupId, group.topics, body.requireStable),
           })),
         };
       }
-      return { errorCode: ErrorCode.NONE, topics: fetchOffsets(coordinator, body.groupId, body.topics) };
+      return {
+        errorCode: ErrorCode.NONE,
+        topics: fetchOffsets(coordinator, body.groupId, body.topics, body.requireStable),
+      };
     },
   };
 }
@@ -67,15 +70,22 @@ function fetchOffsets(
   { offsets }: Coordinator,
   groupId: string,
   asked: readonly { name: string; partitionIndexes: readonly number[] }[] | null,
+  requireStable: boolean,
 ): FetchedTopic[] {
   const wanted = asked
     ? asked.map(({ name, partitionIndexes }) => [name, partitionIndexes] as const)
     : [...Map.groupBy(offsets.of(groupId, 'durable'), ({ topic }) => topic)].map(
         ([name, own]) => [name, own.map(({ partition }) => partition)] as const,
       );
+  const isUnstable = (name: string, partition: number): boolean =>
+    requireStable && offsets.isUnstable(groupId, name, partition);
   return wanted.map(([name, partitionIndexes]) => ({
     name,
     partitions: partitionIndexes.map(partitionIndex => {
+      if (isUnstable(name, partitionIndex)) {
+        const errorCode = ErrorCode.UNSTABLE_OFFSET_COMMIT;
+        return { partitionIndex, committedOffset: -1, committedLeaderEpoch: -1, metadata: '', errorCode };
+      }
       const committed = offsets.durable(groupId, name, partitionIndex);
       return {
         partitionIndex,

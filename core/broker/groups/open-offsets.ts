@@ -37,6 +37,12 @@ export class OpenOffsets {
     return keys;
   }
 
+  groups(): string[] {
+    const groups = new Set<string>();
+    for (const own of this.byProducer.values()) for (const { key } of own.values()) groups.add(key.group);
+    return [...groups];
+  }
+
   /** The position was removed: no transaction brings it back. */
   drop(key: PositionKey): void {
     const text = textOf(key);

@@ -148,13 +148,20 @@ export class TestBroker {
     topic: string,
     partition: number,
     fetchOffset: number,
-    options: { maxWaitMs?: number; minBytes?: number; maxBytes?: number; partitionMaxBytes?: number } = {},
+    options: {
+      maxWaitMs?: number;
+      minBytes?: number;
+      maxBytes?: number;
+      partitionMaxBytes?: number;
+      isolationLevel?: number;
+    } = {},
   ): Promise<ResponseBody<1>['responses'][number]['partitions'][number]> {
-    const { maxWaitMs = 0, minBytes = 1, maxBytes = 1e6, partitionMaxBytes = 1e6 } = options;
+    const { maxWaitMs = 0, minBytes = 1, maxBytes = 1e6, partitionMaxBytes = 1e6, isolationLevel = 0 } = options;
     const body = await this.ask(1, 11, {
       maxWaitMs,
       minBytes,
       maxBytes,
+      isolationLevel,
       topics: [{ topic, partitions: [{ partition, fetchOffset, partitionMaxBytes }] }],
     });
     const answer = body.responses[0]?.partitions[0];

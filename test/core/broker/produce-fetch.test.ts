@@ -56,7 +56,11 @@ describe('Produce', () => {
     ['half a batch', () => batchOf(['a']).subarray(0, 64), ErrorCode.CORRUPT_MESSAGE],
     ['no batch', () => null, ErrorCode.INVALID_RECORD],
     ['a control batch', () => batchOf(['a'], { attributes: 0x20 }), ErrorCode.INVALID_RECORD],
-    ['a transactional batch', () => batchOf(['a'], { attributes: 0x10 }), ErrorCode.INVALID_TXN_STATE],
+    [
+      'a transactional batch',
+      () => batchOf(['a'], { attributes: 0x10, producerId: 1, producerEpoch: 0, baseSequence: 0 }),
+      ErrorCode.INVALID_TXN_STATE,
+    ],
     ['the timestamp type LogAppendTime', () => batchOf(['a'], { attributes: 0x08 }), ErrorCode.INVALID_TIMESTAMP],
     ['too many bytes', () => batchOf(['x'.repeat(10_001)]), ErrorCode.MESSAGE_TOO_LARGE],
     ['a producer id without sequence', () => batchOf(['a'], { producerId: 1 }), ErrorCode.INVALID_RECORD],
@@ -122,13 +126,6 @@ describe('Produce', () => {
     } finally {
       await again.close();
     }
-  });
-
-  it('says that there are no transactions', async () => {
-    const body = { transactionalId: 'tx', transactionTimeoutMs: 1000 };
-    expect((await test.ask(22, 4, body)).errorCode).toBe(ErrorCode.INVALID_REQUEST);
-    const found = await test.ask(10, 4, { keyType: 1, coordinatorKeys: ['tx'] });
-    expect(found.coordinators[0]?.errorMessage).toContain('no transactions');
   });
 });
 

@@ -35,7 +35,6 @@ test.each([
   ['an unknown key', 999, 0],
   ['a version above the served ones', ApiKey.Fetch, 18],
   ['a version below the served ones', ApiKey.Produce, 2],
-  ['an API that is declared for the client only', ApiKey.EndTxn, 3],
 ])('%s is handed to the listener as unsupported, with what it needs to answer', (_, apiKey, version) => {
   const frame = Buffer.alloc(8);
   frame.writeInt16BE(apiKey, 0);
@@ -53,8 +52,8 @@ test('an unknown version of ApiVersions is answered in version 0 with error 35 a
 
 test('Produce is reported from version 0 and served from 3', () => {
   const reported = apiVersionsResponse().apiKeys.find(api => api.apiKey === ApiKey.Produce);
-  expect(reported).toEqual({ apiKey: 0, minVersion: 0, maxVersion: 11 });
-  expect([isServed(0, 2), isServed(0, 3), isServed(0, 11), isServed(0, 12)]).toEqual([false, true, true, false]);
+  expect(reported).toEqual({ apiKey: 0, minVersion: 0, maxVersion: 12 });
+  expect([isServed(0, 2), isServed(0, 3), isServed(0, 12), isServed(0, 13)]).toEqual([false, true, true, false]);
 });
 
 test('the header of an ApiVersions response never has tagged fields', () => {

@@ -1,0 +1,101 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/logger.ts';
+import type { Header } from '../../log/record.ts';
+import type { BrokerConfig } from '../config.ts';
+import { Journal } from '../journal.ts';
+import type { Topics } from '../topics.ts';
+import { Transaction } from './transaction.ts';
+import { TRANSACTION_RECORDS, TRANSACTIONS_TOPIC, type TransactionEntry } from './transaction-records.ts';
+
+export interface StoreOptions {
+  topics: Topics;
+  config: BrokerConfig;
+  clock: Clock;
+  logger: Logger;
+}
+
+/** The internal topic `__transaction_state`; made when the first transactional id comes. */
+export class TransactionStore {
+  private readonly options: StoreOptions;
+  private readonly all: () => Iterable<Transaction>;
+  private journal: Journal<TransactionEntry> | null = null;
+
+  constructor(options: StoreOptions, all: () => Iterable<Transaction>) {
+    this.options = options;
+    this.all = all;
+  }
+
+  async load(into: Map<string, Transaction>): Promise<void> {
+    const topic = this.options.topics.get(TRANSACTIONS_TOPIC);
+    if (!topic) return;
+    await this.open();
+    await this.journal?.load({
+      entry: ({ transactionalId, stored }) => {
+        if (stored) into.set(transactionalId, Transaction.restore(stored));
+        else into.delete(transactionalId);
+      },
+    });
+  }
+
+  async open(): Promise<void> {
+    if (this.journal) return;
+    const { topics, config, clock, logger } = this.options;
+    const topic = await topics.ensure({
+      name: TRANSACTIONS_TOPIC,
+      partitions: topics.get(TRANSACTIONS_TOPIC)?.partitions.length ?? 1,
+      configs: { 'cleanup.policy': 'compact', 'segment.bytes': String(config.offsetsSegmentBytes) },
+      internal: true,
+    });
+    const log = topic.partitions[0]?.log;
+    if (!log || this.journal) return;
+    const all = this.all;
+    this.journal = new Journal({
+      log,
+      clock,
+      logger,
+      format: TRANSACTION_RECORDS,
+      snapshotBytes: config.offsetsSegmentBytes,
+      *state() {
+        for (const { id: transactionalId, saved: stored } of all()) if (stored) yield { transactionalId, stored };
+      },
+    });
+  }
+
+  /** Writes the transaction as it is now, in this turn; resolves when that is durable. */
+  async save(transaction: Transaction, headers: readonly Header[] = []): Promise<void> {
+    if (!this.journal) throw new TypeError('__transaction_state is not open');
+    const stored = transaction.toStore(headers);
+    const durable = this.journal.append([{ transactionalId: transaction.id, stored }]);
+    transaction.saved = stored;
+    await durable;
+  }
+
+  async remove(transactionalId: string): Promise<void> {
+    await this.journal?.append([{ transactionalId, stored: null }]);
+  }
+
+  /** The markers are appended: the transaction is over, and that is stored once they are durable. */
+  complete(transaction: Transaction, markers: Promise<void>): void {
+    if (transaction.nextProducerId >= 0) {
+      transaction.previousProducerId = transaction.producerId;
+      transaction.producerId = transaction.nextProducerId;
+      transaction.producerEpoch = transaction.nextProducerEpoch;
+      Object.assign(transaction, { nextProducerId: -1, nextProducerEpoch: -1 });
+    }
+    transaction.state = transaction.state === 'PrepareCommit' ? 'CompleteCommit' : 'CompleteAbort';
+    transaction.partitions.clear();
+    transaction.startedAt = -1;
+    const stored = transaction.toStore();
+    const entry = { transactionalId: transaction.id, stored };
+    transaction.settled = markers
+      .then(() => {
+        const durable = this.journal?.append([entry]);
+        transaction.saved = stored;
+        return durable;
+      })
+      .catch((error: unknown) => {
+        // The decision stands: recovery writes what is missing.
+        this.options.logger.warn('the end of a transaction could not be stored', { id: transaction.id, error });
+      });
+  }
+}
