@@ -70,10 +70,10 @@ describe.skipIf(executablePath === null)('the page at /', () => {
     });
     expect(response.status).toBe(200);
   };
-  /** The cells of the row that begins with `name`. */
+  /** The cells of the row that `name` names. */
   const row = async (name: string): Promise<string[]> =>
     page
-      .locator('tr', { has: page.locator(`td:first-child:text-is("${name}")`) })
+      .locator('tr', { has: page.locator(`th[scope=row]:text-is("${name}")`) })
       .locator('td')
       .allTextContents();
 
@@ -85,17 +85,37 @@ describe.skipIf(executablePath === null)('the page at /', () => {
   it('shows counts that add up, without a reload', async () => {
     await produce('{"email":"a@b.c","country":"de"}', '{"email":"d@e.f","country":"fr"}', 'oops');
     await page.getByText('3 records in, 0 waiting').waitFor();
-    const [, , taken, emitted, dropped, passed, dead, out] = await row('scrub');
+    const [, taken, emitted, dropped, passed, dead, out] = await row('scrub');
     expect([taken, emitted, dropped, passed, dead, out]).toEqual(['3', '2', '0', '0', '1', '2']);
     await page.locator('tr', { hasText: 'german' }).getByText('1', { exact: true }).first().waitFor();
-    expect((await row('all')).slice(3, 7)).toEqual(['2', '2', '0', '0']);
-    expect((await row('german')).slice(3, 7)).toEqual(['2', '1', '1', '0']);
+    expect((await row('all')).slice(2, 6)).toEqual(['2', '2', '0', '0']);
+    expect((await row('german')).slice(2, 6)).toEqual(['2', '1', '1', '0']);
   });
 
-  it('shows the last record before and after a step, with the change marked', async () => {
+  it('shows what a step changed in the last record, and the whole record, which stays open', async () => {
     await page.getByText('Step scrub: the last record seen').waitFor();
-    expect(await page.locator('.del').allTextContents()).toEqual([expect.stringMatching(/"email": "[ad]@[be]\.[cf]"/)]);
-    expect(await page.locator('.add').allTextContents()).toEqual([expect.stringContaining('"email": "***"')]);
+    const [before, after] = await row('email');
+    expect(before).toMatch(/^"[ad]@[be]\.[cf]"$/);
+    expect(after).toBe('"***"');
+    expect(await page.locator('.changes tbody tr').count()).toBe(1);
+    await page.getByText('whole record').click();
+    await produce('{"email":"g@h.i","country":"de"}');
+    await page.getByText('4 records in, 0 waiting').waitFor();
+    const [open, closed] = await page.locator('details pre').allTextContents();
+    expect(open).toMatch(/^key same\n\{\n {2}"email": "[^*]+"/);
+    expect(closed).toContain('"email": "***"');
+    await page.locator('details[open]').waitFor();
+  });
+
+  it('has landmarks, named regions, and tables with heads for rows and columns', async () => {
+    for (const role of ['banner', 'main', 'navigation', 'contentinfo'] as const) {
+      expect(await page.getByRole(role).count(), role).toBe(1);
+    }
+    for (const name of ['counts of the steps', 'counts of the outputs', 'counts of the sinks']) {
+      const region = page.getByRole('region', { name });
+      expect(await region.getByRole('columnheader').count()).toBeGreaterThan(0);
+      expect(await region.getByRole('rowheader').count()).toBeGreaterThan(0);
+    }
   });
 
   it('shows the last dead letter with its reason and its bytes', async () => {
@@ -115,6 +135,8 @@ describe.skipIf(executablePath === null)('the page at /', () => {
 
   it('shows markup in records as text and reports no error of its own', async () => {
     await produce('{"email":"<img src=x onerror=alert(1)>","note":"</pre><script>document.title=1</script>"}');
+    await page.getByText('"<img src=x onerror=alert(1)>"', { exact: true }).waitFor();
+    await page.getByText('whole record').click();
     await page.getByText('</script>').first().waitFor();
     expect(await page.title()).toBe('Millstream');
     expect(await page.locator('main img, main script').count()).toBe(0);
