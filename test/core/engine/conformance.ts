@@ -10,7 +10,7 @@ import { encodeBatch, type NewRecord, readRecords } from '../../../core/engine/r
 export interface EngineFixture {
   engine: Engine;
   /** Puts records into a topic as a producer would. */
-  produce(topic: string, partition: number, records: NewRecord[]): Promise<void>;
+  produce: (topic: string, partition: number, records: NewRecord[]) => Promise<void>;
   /** Ends the engine and what it runs on without a clean close, then starts it again on the same data. */
   crashAndRestart(): Promise<void>;
   stop(): Promise<void>;
@@ -67,7 +67,7 @@ export function engineConformance(name: string, open: () => Promise<EngineFixtur
       await engine.ensureTopic({ name: 'in', partitions: 4 });
       const member = collector();
       memberships.push(await engine.join('g', ['in'], member));
-      expect(member.leases.map(lease => lease.partition).toSorted()).toEqual([0, 1, 2, 3]);
+      expect(member.leases.map(lease => lease.partition).toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3]);
       expect(member.leases.every(lease => lease.position === null && lease.start === 0n)).toBe(true);
     });
 
@@ -184,7 +184,7 @@ export function engineConformance(name: string, open: () => Promise<EngineFixtur
       const before = [...first.leases];
       const second = collector();
       memberships.push(await engine.join('g', ['in'], second));
-      const all = [...first.leases, ...second.leases].map(lease => lease.partition).toSorted();
+      const all = [...first.leases, ...second.leases].map(lease => lease.partition).toSorted((a, b) => a - b);
       expect(all).toEqual([0, 1, 2, 3]);
       expect(first.leases.length).toBe(2);
       const lost = before.find(lease => !first.leases.includes(lease)) as Lease;
