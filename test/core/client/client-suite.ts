@@ -38,7 +38,7 @@ export function clientSuite(name: string, start: () => Promise<Server>): void {
       server = await start();
       cluster = newCluster();
       admin = new Admin(cluster);
-    });
+    }, 120_000);
     afterAll(async () => {
       await cluster?.close();
       await server?.stop();
