@@ -274,6 +274,10 @@ class LocalLogStore implements LogStore {
     const observed = observer
       ? await restoreObserver(this.context, directory, segments, observer)
       : { snapshotOffset: -1, aborted: new TransactionIndex() };
+    // Of segments that recovery closed: the next snapshot no longer knows these transactions.
+    for (const segment of segments.slice(0, -1)) {
+      await observed.aborted.save(disk, directory, segment, file => this.context.sync.datasync(file));
+    }
     return new LocalPartitionLog(this.context, { directory, id, config, observer, recovered, epochs, ...observed });
   }
 

@@ -164,27 +164,35 @@ class Run {
     const at = { baseOffset: first.baseOffset, sizeBytes: draft.sizeBytes, endOffset: last.endOffset };
     const fresh = new Segment(this.context, this.log.directory, at);
     let isIn = false;
-    await this.log.inTurn(async () => {
-      // Retention may have been here.
-      if (this.log.isClosing || !this.log.holds(group)) return;
-      await this.log.outlive(last.endOffset);
-      // Whoever reads goes on with the open files, whose names are about to be the new one's.
-      for (const segment of group) await segment.pin();
-      try {
-        await swapIn(
-          this.context,
-          this.log.directory,
-          group.map(segment => segment.baseOffset),
-        );
-      } catch (error) {
-        throw this.context.sync.fail(error);
-      }
-      this.log.replace(group, fresh);
-      isIn = true;
-      for (const segment of group) await segment.close();
-    });
+    try {
+      await this.log.inTurn(async () => {
+        // Retention may have been here.
+        if (this.log.isClosing || !this.log.holds(group)) return;
+        await this.log.outlive(last.endOffset);
+        await this.swap(group, fresh);
+        isIn = true;
+      });
+    } catch (error) {
+      if (!this.context.sync.failed) await draft.discard();
+      throw isNoSpace(error) ? diskFull(error) : error;
+    }
     if (!isIn) await draft.discard();
     return isIn ? [fresh] : group;
+  }
+
+  /** In turn. */
+  private async swap(group: readonly Segment[], fresh: Segment): Promise<void> {
+    // Whoever reads goes on with the open files, whose names are about to be the new one's.
+    for (const segment of group) await segment.pin();
+    const bases = group.map(segment => segment.baseOffset);
+    try {
+      await swapIn(this.context, this.log.directory, bases);
+    } catch (error) {
+      // Half of it may be done. A restart does the rest.
+      throw this.context.sync.fail(error);
+    }
+    this.log.replace(group, fresh);
+    for (const segment of group) await segment.close();
   }
 
   /** Whole batches one behind the other, at least one at a time, from a position on; those below `offset` are left out. */
