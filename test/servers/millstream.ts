@@ -1,5 +1,5 @@
 /**
- * Our server as a real child process, started the way a user starts it: `node bin/millstream.js start --config FILE`,
+ * Our server as a real child process, started the way a user starts it: as `npm start` does, with `start --config FILE`,
  * in a folder of its own under the system's temp dir, on ports that stay the same over restarts.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -104,7 +104,13 @@ export class Millstream implements KillableTarget {
   spawn(): ChildProcess {
     if (this.alive) throw new Error('the server is running');
     this.output = '';
-    const args = [join(repository, 'bin/millstream.js'), 'start', '--config', join(this.folder, 'millstream.toml')];
+    const args = [
+      '--max-semi-space-size=16',
+      join(repository, 'bin/millstream.js'),
+      'start',
+      '--config',
+      join(this.folder, 'millstream.toml'),
+    ];
     const child = spawn(process.execPath, args, {
       cwd: this.folder,
       env: { ...process.env, ...this.#env },
