@@ -29,6 +29,7 @@ import type { Connection, Handlers, RequestContext } from './request.ts';
 import { type NewTopic, type Topic, Topics } from './topics.ts';
 import { Transactions } from './transactions/coordinator.ts';
 import { transactionHandlers } from './transactions/handlers.ts';
+import type { TransactionOwner } from './transactions/owner.ts';
 
 export interface BrokerOptions {
   nodeId: number;
@@ -191,6 +192,11 @@ export class Broker {
     committed: { offset: number; metadata: string },
   ): Promise<void> {
     return this.groups.commitInternal(group, [{ topic, partition, ...committed }]);
+  }
+
+  /** Takes a transactional id over for someone in this process: fences its predecessor and ends what that left open. */
+  ownTransactions(transactionalId: string): Promise<TransactionOwner> {
+    return this.transactions.own(transactionalId);
   }
 
   setEmbeddedMembers(group: string, members: readonly EmbeddedMember[]): void {

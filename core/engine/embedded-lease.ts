@@ -1,5 +1,5 @@
 import { MillstreamError } from '../base/errors.ts';
-import { isControl, readBatchHeader } from '../log/batch.ts';
+import { committedBatches } from '../log/committed-batches.ts';
 import type { Appended, PartitionLog } from '../log/log.ts';
 import type { Chunk, Commit, Lease, OffsetRange, Position, TopicInfo } from './engine.ts';
 import type { EngineHost } from './host.ts';
@@ -50,7 +50,7 @@ export class EmbeddedLease implements Lease {
     const committed = options.host.committedOffset(options.group, info.name, partition);
     this.state = committed && committed.metadata !== '' ? committed.metadata : null;
     this.position = committed && { next: BigInt(committed.offset), state: this.state };
-    this.start = BigInt(committed?.offset ?? (options.start === 'latest' ? log.highWatermark : log.startOffset));
+    this.start = BigInt(committed?.offset ?? (options.start === 'latest' ? log.lastStableOffset : log.startOffset));
   }
 
   /** Fences the lease: reads end, commits are refused. */
@@ -63,12 +63,14 @@ export class EmbeddedLease implements Lease {
     let offset = Number(from);
     while (!this.signal.aborted) {
       if (offset < log.startOffset || offset > log.highWatermark) throw this.outOfRange(offset);
-      if (offset === log.highWatermark) {
+      // What lies above is not decided: an open transaction's records, or none.
+      const stable = log.lastStableOffset;
+      if (offset >= stable) {
         await this.advanceBeyond(offset);
         continue;
       }
-      const { batches, nextOffset } = await log.read(offset, maxBytes);
-      const data = batches.filter(batch => !isControl(readBatchHeader(batch)));
+      const { batches, nextOffset } = await log.read(offset, maxBytes, stable);
+      const data = committedBatches(batches, log.abortedWithin(offset, nextOffset));
       if (data.length > 0) {
         return {
           batches: data,
@@ -82,13 +84,13 @@ export class EmbeddedLease implements Lease {
   }
 
   lag(from: bigint): bigint {
-    const lag = BigInt(this.options.log.highWatermark) - from;
+    const lag = BigInt(this.options.log.lastStableOffset) - from;
     return lag > 0n ? lag : 0n;
   }
 
   bounds(): { from: bigint; to: bigint } {
     const { log } = this.options;
-    return { from: BigInt(log.startOffset), to: BigInt(log.highWatermark) };
+    return { from: BigInt(log.startOffset), to: BigInt(log.lastStableOffset) };
   }
 
   commit(commit: Commit): Promise<{ ranges: OffsetRange[] }> {
@@ -176,12 +178,12 @@ export class EmbeddedLease implements Lease {
         this.signal.removeEventListener('abort', finish);
         resolve();
       };
-      const unsubscribe = log.onAdvance(() => {
-        if (log.highWatermark > offset) finish();
+      const unsubscribe = log.onStableAdvance(() => {
+        if (log.lastStableOffset > offset) finish();
       });
       this.signal.addEventListener('abort', finish, { once: true });
       // It may have moved between the check and the subscription, or the lease may be over.
-      if (log.highWatermark > offset || this.signal.aborted) finish();
+      if (log.lastStableOffset > offset || this.signal.aborted) finish();
     });
   }
 
