@@ -5,6 +5,7 @@ import type { Logger } from '../core/base/logger.ts';
 import type { Metrics } from '../core/base/metrics.ts';
 import type { Random } from '../core/base/random.ts';
 import type { Engine } from '../core/engine/engine.ts';
+import { sinkReplayTopic } from '../core/engine/replay.ts';
 import type { ConnectorContext, SinkConnector, SourceConnector } from '../connectors/runtime/contract.ts';
 import { startDeadLetterDrain } from '../connectors/runtime/dead-letter-drain.ts';
 import { type RunningSink, startSink } from '../connectors/runtime/sink-runtime.ts';
@@ -162,7 +163,12 @@ export class Pipeline {
   private startSink(plan: SinkPlan): RunningSink {
     return startSink({
       ...this.common(plan.name),
-      plan: { ...plan, pipeline: this.name, deadLetterTopic: this.plan.deadLetterTopic },
+      plan: {
+        ...plan,
+        pipeline: this.name,
+        deadLetterTopic: this.plan.deadLetterTopic,
+        replayTopic: sinkReplayTopic(this.name, plan.name),
+      },
       connector: typed(this.parts.sinkTypes, plan.connector.type),
       config: plan.connector.config,
     });

@@ -21,6 +21,7 @@ export function decodeInto(
   from: bigint,
   { topic, partition }: { topic: string; partition: number },
   accepts: (record: LogRecord) => boolean,
+  open: (record: LogRecord) => LogRecord = record => record,
 ): { records: number; heldBytes: number } {
   const header = readBatchHeader(bytes);
   const first = Number(from);
@@ -33,7 +34,7 @@ export function decodeInto(
       const offset = header.baseOffset + span.offsetDelta;
       if (offset < first) continue;
       const { key, value, headers } = readBody(section, span.bodyFrom, span.bodyTo);
-      const record: LogRecord = { offset, timestamp: span.timestamp, key, value, headers };
+      const record = open({ offset, timestamp: span.timestamp, key, value, headers });
       const held = span.bodyTo - span.bodyFrom + RECORD_OVERHEAD_BYTES;
       if (accepts(record)) batcher.add({ topic, partition, record }, held);
       else batcher.addFiltered(offset, held);

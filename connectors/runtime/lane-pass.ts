@@ -117,7 +117,7 @@ export class LanePass {
   }
 
   private async readAll(): Promise<void> {
-    const { lease, on } = this.options;
+    const { lease, on, accepts, open } = this.options;
     let from = this.committer.next;
     let attempt = 0;
     while (await this.hasRoom()) {
@@ -135,7 +135,7 @@ export class LanePass {
       if (!chunk) return;
       for (const bytes of chunk.batches) {
         if (!(await this.hasRoom())) return;
-        const { records, heldBytes } = decodeInto(this.batcher, bytes, from, lease, this.options.accepts);
+        const { records, heldBytes } = decodeInto(this.batcher, bytes, from, lease, accepts, open);
         this.held += heldBytes;
         on.read(records);
       }

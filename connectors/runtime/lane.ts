@@ -16,6 +16,8 @@ export interface LaneOptions {
   retry: RetryPlan;
   onGap: 'stop' | 'skip';
   accepts: (record: LogRecord) => boolean;
+  /** Makes of a stored record what the sink is given; left out: the same. */
+  open?: ((record: LogRecord) => LogRecord) | undefined;
   clock: Clock;
   random: Random;
   /** This lane's share of the sink's memory, in bytes. */

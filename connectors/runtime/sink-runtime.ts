@@ -13,6 +13,7 @@ import type { Rejected, RetryPlan } from './deliver.ts';
 import { failureOf } from './failure.ts';
 import type { LaneEvents, LaneOptions } from './lane.ts';
 import { PartitionLane } from './partition-lane.ts';
+import { Replays } from './replays.ts';
 import { SinkHealth, type SinkStatus } from './sink-health.ts';
 
 /** Rows in memory for one sink, over all its partitions. */
@@ -24,6 +25,9 @@ export interface SinkRunPlan {
   pipeline: string;
   name: string;
   topic: string;
+  /** Dead letters that are to be tried again by this sink alone; read like `topic` once it is there, but `accepts` is
+   * not asked again. Left out: none. */
+  replayTopic?: string;
   /** null: refused rows are left out with an error in the log (for the drain of the dead letters itself). */
   deadLetterTopic: string | null;
   accepts: (record: LogRecord) => boolean;
@@ -70,6 +74,7 @@ class SinkRun {
   private readonly logger: Logger;
   private readonly stopping = new AbortController();
   private readonly holdings = new Map<Lease, Holding>();
+  private readonly replays = new Replays();
   private started: Promise<void> = Promise.resolve();
   private stopped: Promise<void> | null = null;
   private sink: Sink | null = null;
@@ -99,13 +104,14 @@ class SinkRun {
   /** Opens the connector and joins the group, again and again until it works. */
   private async begin(): Promise<void> {
     const { engine, plan, connector, config, context, clock, random } = this.options;
+    const topics = plan.replayTopic === undefined ? [plan.topic] : [plan.topic, plan.replayTopic];
     for (let attempt = 1; !this.stopping.signal.aborted; attempt++) {
       try {
         this.sink ??= await connector.open(config, context);
         if (plan.deadLetterTopic !== null) {
           this.deadPartitions = (await engine.ensureTopic({ name: plan.deadLetterTopic })).partitions;
         }
-        this.membership = await engine.join(`millstream.${plan.pipeline}.${plan.name}`, [plan.topic], {
+        this.membership = await engine.join(`millstream.${plan.pipeline}.${plan.name}`, topics, {
           assigned: lease => this.assigned(lease),
           revoked: lease => this.revoked(lease),
         });
@@ -168,7 +174,9 @@ class SinkRun {
       },
       retry: plan.retry,
       onGap: plan.onGap,
-      accepts: plan.accepts,
+      ...(lease.topic === plan.replayTopic
+        ? { accepts: () => true, open: record => this.replays.open(record) }
+        : { accepts: plan.accepts }),
       clock,
       random,
       share: () => Math.max(LEAST_SHARE_BYTES, MEMORY_BYTES / Math.max(1, this.holdings.size)),
@@ -198,7 +206,9 @@ class SinkRun {
       }
       return [];
     }
-    const letters = rejected.map(each => sinkLetter(plan, lease, each, clock.now(), mostBytes));
+    const letters = rejected.map(each =>
+      sinkLetter(plan, lease, each, clock.now(), mostBytes, this.replays.of(each.record)),
+    );
     return appendsOf(plan.deadLetterTopic, lease.partition % this.deadPartitions, letters);
   }
 

@@ -14,6 +14,9 @@ import type { Header, LogRecord, NewRecord } from '../log/record.ts';
  *   millstream.dl.at         milliseconds since the epoch
  *   millstream.dl.replays    how often it was replayed before
  *   millstream.dl.input      record body (see record.ts) that the failing step was given, when it differs from the source
+ *   millstream.dl.input_timestamp  milliseconds since the epoch of that input, when it differs from the source's
+ *   millstream.dl.cut        "1": key or value were too long for the topic and are not whole
+ *   millstream.dl.replay_of  partition-offset of the letter whose replay died again; absent when this is the first death
  */
 export const DEAD_LETTER_PREFIX = 'millstream.dl.';
 
@@ -35,6 +38,12 @@ export interface DeadLetter {
   replays: number;
   /** The failing step's input body when it differs from the source record. */
   input: Uint8Array | null;
+  /** Milliseconds since the epoch, when the input has another timestamp than the source record. */
+  inputTimestamp?: number | null;
+  /** Key or value are not whole: it cannot be replayed. */
+  cut?: boolean;
+  /** The letter (partition-offset in the dead-letter topic) whose replay this is the death of. */
+  replayOf?: string | null;
 }
 
 export function deadLetterId(letter: DeadLetter): string {
@@ -65,6 +74,9 @@ export function toDeadRecord(
   say('at', String(letter.at));
   say('replays', String(letter.replays));
   if (letter.input) say('input', letter.input);
+  if (letter.inputTimestamp != null) say('input_timestamp', String(letter.inputTimestamp));
+  if (letter.cut) say('cut', '1');
+  if (letter.replayOf) say('replay_of', letter.replayOf);
   return { timestamp: source.timestamp, key: source.key, value: source.value, headers };
 }
 
@@ -93,5 +105,8 @@ export function fromDeadRecord(record: Pick<LogRecord, 'headers'>): DeadLetter |
     at: Number(text('at')),
     replays: Number(text('replays')),
     input: found.get('input') ?? null,
+    inputTimestamp: found.has('input_timestamp') ? Number(text('input_timestamp')) : null,
+    cut: found.has('cut'),
+    replayOf: found.has('replay_of') ? text('replay_of') : null,
   };
 }

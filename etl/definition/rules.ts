@@ -71,7 +71,10 @@ function checkOutputs(file: PipelineFile, checker: Checker): void {
     return;
   }
   const source = sourceTopic(file);
-  const writers = new Map<string, string>([[`${file.name}.dead`, 'the dead letters']]);
+  const writers = new Map<string, string>([
+    [`${file.name}.dead`, 'the dead letters'],
+    [`${file.name}.replay`, 'the replays of dead letters'],
+  ]);
   for (const name of outputNames(file)) {
     const declared = file.outputs[name];
     const path =

@@ -21,6 +21,8 @@ export interface LastDeadLetter extends LetterSummary {
 export class PipelineCounts {
   /** Source records taken. */
   in = 0;
+  /** Dead letters that were given to a step once more; they are not in `in` again, but in what the steps and outputs count. */
+  replayed = 0;
   /** Records written to each output, by name. */
   readonly outputs: Record<string, number> = {};
   dead = 0;
@@ -54,8 +56,9 @@ export class PipelineCounts {
     return { step, code, reason, topic, partition, offset, at, record: asText(record) };
   }
 
-  add(result: TaskResult, outputNames: readonly string[]): void {
-    this.in += result.records;
+  add(result: TaskResult, outputNames: readonly string[], replay = false): void {
+    if (replay) this.replayed += result.records;
+    else this.in += result.records;
     for (const output of result.outputs) {
       const name = outputNames[output.route] ?? 'default';
       this.outputs[name] = (this.outputs[name] ?? 0) + output.records;

@@ -17,6 +17,8 @@ const BACK_OFF_MS = { from: 100, to: 5000 };
 export interface LaneRunnerOptions {
   lease: Lease;
   lane: Lane;
+  /** Where to begin; left out: where the lease says. */
+  start?: bigint;
   clock: Clock;
   /** Merge limit of a task, in records. */
   taskRecords: number;
@@ -39,7 +41,7 @@ export class LaneRunner {
 
   constructor(options: LaneRunnerOptions) {
     this.options = options;
-    this.next = options.lease.start;
+    this.next = options.start ?? options.lease.start;
   }
 
   /** Runs until drained, fenced or stopped. A storage that refuses is waited out, from the last committed position. */

@@ -2,10 +2,12 @@ import type { Clock } from '../../core/base/clock.ts';
 import type { Logger } from '../../core/base/logger.ts';
 import type { Metrics } from '../../core/base/metrics.ts';
 import type { Append, Engine, Lease, Membership } from '../../core/engine/engine.ts';
+import { stepReplayTopic } from '../../core/engine/replay.ts';
 import type { PipelinePlan } from '../definition/plan.ts';
 import type { ChainSpec, ChainStep, Sandbox, TaskResult } from '../sandbox/sandbox.ts';
 import { PipelineCounts } from './counts.ts';
 import { LaneRunner } from './lane-runner.ts';
+import { ReplayLane } from './replay.ts';
 import { Tap } from './tap.ts';
 
 export interface PipelineRunnerOptions {
@@ -30,7 +32,7 @@ interface Running {
   degraded: string | null;
 }
 
-/** Runs the steps of one pipeline: a lane for each source partition that this process holds. */
+/** Runs the steps of one pipeline: a lane for each source partition that this process holds, and one for replays. */
 export class PipelineRunner {
   readonly counts: PipelineCounts;
   readonly tap: Tap;
@@ -59,6 +61,7 @@ export class PipelineRunner {
   async start(): Promise<void> {
     const { plan, engine, sandbox } = this.options;
     const source = await engine.ensureTopic({ name: plan.source.topic });
+    this.partitions.set(source.name, source.partitions);
     for (const output of plan.outputs) {
       const wanted = output.partitions ?? source.partitions;
       const configs: Record<string, string> =
@@ -69,9 +72,10 @@ export class PipelineRunner {
     const dead = await engine.ensureTopic({ name: plan.deadLetterTopic, partitions: source.partitions });
     this.partitions.set(dead.name, dead.partitions);
     await sandbox.probe(this.chain({ topic: source.name, topicId: source.topicId, partition: 0 }));
+    // The topic of replays is made with the first of them.
     this.membership = await engine.join(
       `millstream.${plan.name}`,
-      [source.name],
+      [source.name, stepReplayTopic(plan.name)],
       { assigned: lease => this.assigned(lease), revoked: lease => this.revoked(lease) },
       { start: plan.source.start },
     );
@@ -105,17 +109,22 @@ export class PipelineRunner {
   private async assigned(lease: Lease): Promise<void> {
     const { sandbox, clock, taskRecords, plan } = this.options;
     const { topic, topicId, partition } = lease;
-    const lane = sandbox.openLane(this.chain({ topic, topicId, partition }));
+    const chain = this.chain({ topic, topicId, partition });
+    const isReplay = topic === stepReplayTopic(plan.name);
+    const partitions = this.partitions.get(plan.source.topic) ?? 1;
+    const lane = isReplay ? new ReplayLane({ lease, sandbox, clock, chain, partitions }) : sandbox.openLane(chain);
     const names = plan.outputs.map(output => output.name);
     const runner = new LaneRunner({
       lease,
       lane,
+      // A replay that was asked for before the lease was there is not passed over, whatever `source.start` says.
+      ...(isReplay && { start: lease.position?.next ?? lease.bounds().from }),
       clock,
       taskRecords,
       samples: () => this.tap.wanted(),
       appends: result => this.appends(result, partition),
       committed: result => {
-        this.counts.add(result, names);
+        this.counts.add(result, names, isReplay);
         for (const sample of result.samples) {
           this.tap.publish({ ...sample, pipeline: plan.name, topic, partition, at: clock.now() });
         }

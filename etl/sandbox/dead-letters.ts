@@ -47,6 +47,7 @@ export function deadBatch(
         at,
         replays: replaysOf(record.headers),
         input: Buffer.compare(input, helper.bodyOf(origin)) === 0 ? null : input,
+        inputTimestamp: entry.timestamp === origin.timestamp ? null : entry.timestamp,
       },
     );
   });
