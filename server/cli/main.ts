@@ -29,6 +29,8 @@ const COMMANDS = new Map<string, Loader>(
 
 /** The command line; resolves with the exit code and never throws. */
 export async function main(argv: string[], io: Io = processIo(argv.includes('start'))): Promise<number> {
+  // The clock's timers do not keep a process alive, but a command that waits for a broker to come back must live.
+  const alive = setInterval(() => {}, 2 ** 30);
   try {
     return await dispatch(configLast(argv), io);
   } catch (thrown) {
@@ -36,6 +38,8 @@ export async function main(argv: string[], io: Io = processIo(argv.includes('sta
     if (error.kind === 'internal' && thrown instanceof Error && thrown.stack) io.err(`millstream: ${thrown.stack}\n`);
     else io.err(`millstream: ${error.message}\n${error.help ? `  ${error.help}\n` : ''}`);
     return exitCodeOf(error);
+  } finally {
+    clearInterval(alive);
   }
 }
 

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Millstream } from '../../servers/millstream.ts';
 import { ended } from '../../servers/process.ts';
 import { type Project, startProject } from '../support.ts';
 
@@ -59,6 +60,27 @@ describe('the process', () => {
     child.kill('SIGINT');
     expect(await ended(child)).toBe(0);
     expect(said.err).toContain('2 records sent to typed, acknowledged');
+  });
+
+  it('waits for a broker that is away, and loses nothing of what it was given', async () => {
+    const server = await Millstream.start();
+    try {
+      const own = ['--brokers', server.bootstrap];
+      const { child, said } = begin(['produce', 'patient', ...own, '--partition', '0']);
+      const values = async () => (await project.run(['consume', 'patient', ...own, '--from', 'earliest', '-e'])).out;
+      child.stdin.write('before\n');
+      await expect.poll(values, { timeout: 10_000 }).toBe('before\n');
+      await server.kill9();
+      child.stdin.end('while it was away\n');
+      await new Promise(resolve => setTimeout(resolve, 300));
+      expect(child.exitCode).toBe(null);
+      await server.restart();
+      expect(await ended(child)).toBe(0);
+      expect(said.err).toContain('2 records sent to patient, acknowledged');
+      expect(await values()).toBe('before\nwhile it was away\n');
+    } finally {
+      await server.stop();
+    }
   });
 
   it('starts in an empty folder with every default, outlives its screen, and stops at SIGTERM', async () => {
