@@ -206,10 +206,19 @@ class SinkRun {
       }
       return [];
     }
-    const letters = rejected.map(each =>
-      sinkLetter(plan, lease, each, clock.now(), mostBytes, this.replays.of(each.record)),
+    const topic = plan.deadLetterTopic;
+    const letters = rejected.map(each => {
+      const replay = this.replays.of(each.record);
+      const partition = (replay?.letter.partition ?? lease.partition) % this.deadPartitions;
+      return { partition, record: sinkLetter(plan, lease, each, clock.now(), mostBytes, replay) };
+    });
+    return Array.from(Map.groupBy(letters, one => one.partition)).flatMap(([partition, own]) =>
+      appendsOf(
+        topic,
+        partition,
+        own.map(one => one.record),
+      ),
     );
-    return appendsOf(plan.deadLetterTopic, lease.partition % this.deadPartitions, letters);
   }
 
   private gauge(): { lag: number; oldest: number | null; busy: boolean } {

@@ -74,7 +74,12 @@ export function nextLetter(
   const timestamp = death.inputTimestamp ?? given.timestamp;
   return {
     ...letter,
-    ...{ stage, name, sha256, code, reason, at },
+    stage,
+    name,
+    sha256,
+    code,
+    reason,
+    at,
     index: name === letter.name ? letter.index : death.index,
     input: Buffer.compare(input, bodyOf(source)) === 0 ? null : input,
     inputTimestamp: timestamp === source.timestamp ? null : timestamp,

@@ -7,7 +7,7 @@ import type { PipelinePlan } from '../definition/plan.ts';
 import type { ChainSpec, ChainStep, Sandbox, TaskResult } from '../sandbox/sandbox.ts';
 import { PipelineCounts } from './counts.ts';
 import { LaneRunner } from './lane-runner.ts';
-import { ReplayLane } from './replay.ts';
+import { deadAppends, ReplayLane } from './replay.ts';
 import { Tap } from './tap.ts';
 
 export interface PipelineRunnerOptions {
@@ -122,7 +122,7 @@ export class PipelineRunner {
       clock,
       taskRecords,
       samples: () => this.tap.wanted(),
-      appends: result => this.appends(result, partition),
+      appends: result => this.appends(result, isReplay ? null : partition),
       committed: result => {
         this.counts.add(result, names, isReplay);
         for (const sample of result.samples) {
@@ -161,7 +161,8 @@ export class PipelineRunner {
     this.running.delete(lease);
   }
 
-  private appends(result: TaskResult, partition: number): Append[] {
+  /** `partition` null: replays, each of a partition of its own. */
+  private appends(result: TaskResult, partition: number | null): Append[] {
     const { plan } = this.options;
     const appends: Append[] = [];
     for (const output of result.outputs) {
@@ -170,7 +171,9 @@ export class PipelineRunner {
     }
     if (result.dead) {
       const count = this.partitions.get(plan.deadLetterTopic) ?? 1;
-      appends.push({ topic: plan.deadLetterTopic, partition: partition % count, batch: result.dead.batch });
+      const topic = plan.deadLetterTopic;
+      if (partition === null) appends.push(...deadAppends(result.dead.batch, topic, count));
+      else appends.push({ topic, partition: partition % count, batch: result.dead.batch });
     }
     return appends;
   }

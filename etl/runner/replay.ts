@@ -1,12 +1,19 @@
 import type { Clock } from '../../core/base/clock.ts';
 import { fromDeadRecord, toDeadRecord } from '../../core/engine/dead-letter.ts';
-import type { Lease } from '../../core/engine/engine.ts';
-import { batchesIn, encodeBatch, type LogRecord, type NewRecord, readRecords } from '../../core/engine/records.ts';
+import type { Append, Lease } from '../../core/engine/engine.ts';
+import {
+  batchesIn,
+  bodySize,
+  encodeBatch,
+  type LogRecord,
+  type NewRecord,
+  readRecords,
+} from '../../core/engine/records.ts';
 import { fromReplayRecord, nextLetter, type Replay } from '../../core/engine/replay.ts';
 import type { ChainSpec, Lane, LaneTask, LetterSummary, Sandbox, StepCounts, TaskResult } from '../sandbox/sandbox.ts';
 
-/** Limits count compressed bytes: what came in compressed must get out again. */
-const COMPRESS_FROM_BYTES = 512 * 1024;
+/** Below Kafka's default limit of 1 MiB; compressed besides, since limits count compressed bytes. */
+const MOST_BATCH_BYTES = 512 * 1024;
 /** Offsets in one frame lie within 32 bits of each other. */
 const FRAME_SPAN = 2 ** 31;
 
@@ -85,16 +92,14 @@ export class ReplayLane implements Lane {
   private async pass({ step, source, replays }: Group, samples: number): Promise<TaskResult> {
     const { chain, sandbox } = this.options;
     // It is a dead letter already: that it is refused once more says nothing about the records behind it.
-    const steps = chain.steps
-      .slice(step)
-      .map(
-        each =>
-          ({
-            ...each,
-            onError: each.onError === 'stop' ? 'dead_letter' : each.onError,
-            maxFailuresInARow: null,
-          }) as const,
-      );
+    const steps = chain.steps.slice(step).map(
+      each =>
+        ({
+          ...each,
+          onError: each.onError === 'stop' ? 'dead_letter' : each.onError,
+          maxFailuresInARow: null,
+        }) as const,
+    );
     const offsets = [...replays.keys()].toSorted((a, b) => a - b);
     const batches = offsets.map(offset => encodeBatch([(replays.get(offset) as Replay).given], { baseOffset: offset }));
     const lane = sandbox.openLane({ ...chain, steps, source });
@@ -143,6 +148,24 @@ function again(group: Group, dead: NonNullable<TaskResult['dead']>): NewRecord[]
   });
 }
 
+/** Each letter goes where the first one of its record lies: to the partition of its source, in batches of a bounded size. */
+export function deadAppends(batch: Uint8Array, topic: string, partitions: number): Append[] {
+  const appends: Append[] = [];
+  const letters = readRecords(batch);
+  for (const [partition, own] of Map.groupBy(letters, one => (fromDeadRecord(one)?.partition ?? 0) % partitions)) {
+    for (let from = 0; from < own.length; ) {
+      let to = from;
+      for (let size = 0; to < own.length; to++) {
+        size += bodySize(own[to] as LogRecord);
+        if (to > from && size > MOST_BATCH_BYTES) break;
+      }
+      appends.push({ topic, partition, batch: encodeBatch(own.slice(from, to), { codec: 'zstd' }) });
+      from = to;
+    }
+  }
+  return appends;
+}
+
 /** One result out of many. */
 class Total {
   samples = 0;
@@ -176,9 +199,7 @@ class Total {
   }
 
   result(): TaskResult {
-    const size = this.dead.reduce((sum, { key, value }) => sum + (key?.length ?? 0) + (value?.length ?? 0), 0);
-    const codec = size > COMPRESS_FROM_BYTES ? 'zstd' : 'none';
-    const dead = this.dead.length === 0 ? null : { batch: encodeBatch(this.dead, { codec }), letters: this.letters };
+    const dead = this.dead.length === 0 ? null : { batch: encodeBatch(this.dead), letters: this.letters };
     const { records, outputs, steps, shown: samples } = this;
     return { records, outputs, dead, steps, samples, stopped: null, recycled: null };
   }

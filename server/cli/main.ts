@@ -22,6 +22,9 @@ const COMMANDS = new Map<string, Loader>(
     'pipeline lint': async () => (await import('./pipeline.ts')).lint,
     'pipeline test': async () => (await import('./pipeline.ts')).test,
     'pipeline list': async () => (await import('./pipeline.ts')).list,
+    'dead-letter list': async () => (await import('./dead-letter.ts')).list,
+    'dead-letter show': async () => (await import('./dead-letter.ts')).show,
+    'dead-letter replay': async () => (await import('./dead-letter.ts')).replay,
     verify: async () => (await import('./verify.ts')).verify,
     'config check': async () => (await import('./config.ts')).check,
   }),
@@ -91,6 +94,6 @@ function unknownCommand(first: string, second: string): Error {
 /** All commands, or those of one noun. */
 async function overview(noun: string): Promise<string> {
   const shown = [...COMMANDS].filter(([name]) => noun === '' || name.startsWith(`${noun} `));
-  const lines = await Promise.all(shown.map(async ([name, load]) => `  ${name.padEnd(18)}${(await load()).summary}`));
+  const lines = await Promise.all(shown.map(async ([name, load]) => `  ${name.padEnd(20)}${(await load()).summary}`));
   return `millstream: records in over the Kafka protocol, through WebAssembly modules, out to your systems\n\n${lines.join('\n')}\n\n\`millstream COMMAND --help\` shows a command's options.\n`;
 }
