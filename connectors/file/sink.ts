@@ -4,6 +4,7 @@ import type {
   ConnectorContext,
   PartitionWriter,
   Reject,
+  Row,
   RowBatch,
   Sink,
   SinkCaps,
@@ -84,7 +85,8 @@ class FileSink implements Sink {
     const lines = new Map<string, LineBuffer>();
     const rejected: Reject[] = [];
     const format = this.config.envelope ? 'envelope' : 'value';
-    rows.forEach(({ topic, partition, record }, row) => {
+    rows.forEach((each, row) => {
+      const { topic, partition, record } = placed(each);
       const path = this.template.of({ topic, partition, timestamp: record.timestamp });
       if (path === null) {
         rejected.push({
@@ -114,6 +116,10 @@ class FileSink implements Sink {
     return this.files.take(path, `${pipeline}/${name}`, this, disk, clock, { bytes, ageMs: age });
   }
 }
+
+/** A replayed record goes where it would have gone, with the names it would have had. */
+const placed = ({ origin, ...row }: Row): Row =>
+  origin ? { ...origin, record: { ...row.record, offset: origin.offset } } : row;
 
 const HELP: Record<string, [code: string, message: string]> = {
   ENOSPC: ['DISK_FULL', 'the disk is full'],

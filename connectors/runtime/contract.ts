@@ -24,6 +24,9 @@ export interface Row {
   topic: string;
   partition: number;
   record: LogRecord;
+  /** A dead letter that is tried again: where the refused record lay. Topic, partition and offset beside it are those of
+   * the replay; they alone are in sequence. */
+  origin?: { topic: string; partition: number; offset: number };
 }
 
 export interface RowBatch {

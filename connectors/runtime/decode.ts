@@ -7,6 +7,8 @@ import {
   recordsSection,
 } from '../../core/engine/records.ts';
 import type { Batcher } from './batcher.ts';
+import type { Row } from './contract.ts';
+import type { Opened } from './replays.ts';
 
 /** What a decoded record costs in memory beside its bytes. */
 const RECORD_OVERHEAD_BYTES = 200;
@@ -21,7 +23,7 @@ export function decodeInto(
   from: bigint,
   { topic, partition }: { topic: string; partition: number },
   accepts: (record: LogRecord) => boolean,
-  open: (record: LogRecord) => LogRecord = record => record,
+  open?: (record: LogRecord) => Opened,
 ): { records: number; heldBytes: number } {
   const header = readBatchHeader(bytes);
   const first = Number(from);
@@ -34,9 +36,10 @@ export function decodeInto(
       const offset = header.baseOffset + span.offsetDelta;
       if (offset < first) continue;
       const { key, value, headers } = readBody(section, span.bodyFrom, span.bodyTo);
-      const record = open({ offset, timestamp: span.timestamp, key, value, headers });
+      const record: LogRecord = { offset, timestamp: span.timestamp, key, value, headers };
+      const row: Row = open ? { topic, partition, ...open(record) } : { topic, partition, record };
       const held = span.bodyTo - span.bodyFrom + RECORD_OVERHEAD_BYTES;
-      if (accepts(record)) batcher.add({ topic, partition, record }, held);
+      if (accepts(row.record)) batcher.add(row, held);
       else batcher.addFiltered(offset, held);
       heldBytes += held;
       records++;

@@ -5,6 +5,7 @@ import type { LogRecord } from '../../core/engine/records.ts';
 import type { BatchLimits } from './batcher.ts';
 import type { Rejected, RetryPlan } from './deliver.ts';
 import type { Failure } from './failure.ts';
+import type { Opened } from './replays.ts';
 
 /** What a partition of a sink is given, and what it reports. */
 
@@ -17,7 +18,7 @@ export interface LaneOptions {
   onGap: 'stop' | 'skip';
   accepts: (record: LogRecord) => boolean;
   /** Makes of a stored record what the sink is given; left out: the same. */
-  open?: ((record: LogRecord) => LogRecord) | undefined;
+  open?: ((record: LogRecord) => Opened) | undefined;
   clock: Clock;
   random: Random;
   /** This lane's share of the sink's memory, in bytes. */

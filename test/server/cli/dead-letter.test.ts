@@ -221,11 +221,11 @@ describe('dead letters', { timeout: 30_000 }, () => {
     const again = await run('dead-letter', 'replay', 'orders', '--id', letter?.id ?? '');
     expect(again).toMatchObject({ code: 1, out: '0 passed, 1 died again\n' });
     expect((await list('sink=dated', 'replays=1'))[0]).toMatchObject({ id: letter?.id, source: letter?.source });
-    project.write('pipelines/orders.toml', PIPELINE.replace('PATH', 'dated'));
+    project.write('pipelines/orders.toml', PIPELINE.replace('PATH', 'dated-{topic}-{partition}'));
     await project.restart();
     const ran = await run('dead-letter', 'replay', 'orders', '--where', 'sink=dated');
     expect(ran).toMatchObject({ code: 0, out: '1 passed, 0 died again\n' });
-    expect(lines('out/dated.ndjson')).toEqual(['12']);
+    expect(lines('out/dated-orders.out-1.ndjson')).toEqual(['12']);
     expect(lines('out/plain.ndjson').filter(line => line === '12')).toEqual(['12']);
     expect((await records('orders.out')).filter(({ value }) => value === '12')).toHaveLength(1);
   });
@@ -246,6 +246,6 @@ describe('dead letters', { timeout: 30_000 }, () => {
     );
     expect(ran).toMatchObject({ code: 0, out: '1 passed, 0 died again\n' });
     expect(lines('out/plain.ndjson')).toEqual([...before, scrubbed]);
-    expect(lines('out/dated.ndjson')).toEqual(['12']);
+    expect(lines('out/dated-orders.out-1.ndjson')).toEqual(['12']);
   });
 });
