@@ -25,11 +25,12 @@ export async function recovery(
     }
     wire.close();
     for (let run = 1; run <= 3; run++) {
-      // Something unsynced for the recovery to look at.
+      // The kill falls right behind writes, so that there is something for the recovery to look at.
       const last = await Wire.connect(server.bootstrap);
-      for (let n = 0; n < 16; n++) await last.produce('big', n % partitions, batch);
-      last.close();
+      const late = Array.from({ length: 16 }, (_, n) => last.produce('big', n % partitions, batch).catch(() => {}));
+      await Promise.race(late);
       await server.kill9();
+      last.close();
       await server.restart();
       add(run, { gib, partitions, first_answer_ms: server.startupMs });
     }

@@ -8,9 +8,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** Suite, its test file, and the count that the work is held to. */
-const SUITES: Record<string, { file: string; count: number; unit: string }> = {
+const SUITES: Record<string, { file: string; count: number; unit: string; config?: string }> = {
   kill: { file: 'test/faults/kill.test.ts', count: 100, unit: 'rounds' },
   fuzz: { file: 'test/faults/fuzz.test.ts', count: 100_000, unit: 'frames' },
+  compaction: {
+    file: 'test/core/log/compaction-crash.test.ts',
+    count: 1_000,
+    unit: 'seeds',
+    config: 'vitest.config.ts',
+  },
 };
 
 const [name = '', count] = process.argv.slice(2);
@@ -26,7 +32,7 @@ const git = (...args: string[]): string => spawnSync('git', args, { encoding: 'u
 const started = performance.now();
 const total = Number(count ?? suite.count);
 console.log(`${name}: ${total} ${suite.unit}`);
-const result = spawnSync('vitest', ['run', '-c', 'vitest.faults.config.ts', suite.file], {
+const result = spawnSync('vitest', ['run', '-c', suite.config ?? 'vitest.faults.config.ts', suite.file], {
   stdio: 'inherit',
   env: { ...process.env, SOAK_COUNT: String(total), SOAK_RESULT: figures },
 });
@@ -39,7 +45,7 @@ for (const line of lines) {
   const entry = {
     soak: name,
     date,
-    commit: git('status', '--porcelain') === '' ? commit : `${commit}+`,
+    commit: git('status', '--porcelain', '--untracked-files=no') === '' ? commit : `${commit}+`,
     passed: result.status === 0,
     seconds: Math.round((performance.now() - started) / 1000),
     ...(JSON.parse(line) as object),

@@ -3,7 +3,7 @@
  * in a folder of its own under the system's temp dir, on ports that stay the same over restarts.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,12 @@ import { cpuSeconds, ended, freePorts, peakResidentBytes, residentBytes, sleep }
 import type { KillableTarget } from './target.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
+
+const binary = join(repository, 'bin/millstream.js');
+/** The flags of its first line (`#!/usr/bin/env -S node FLAGS`), as whoever runs the command itself gets them. */
+const nodeFlags = (/^#!.* node (.+)/.exec(readFileSync(binary, 'utf8'))?.[1] ?? '')
+  .split(' ')
+  .filter(flag => flag !== '');
 
 export interface MillstreamOptions {
   /** Config keys as they stand in millstream.toml, `section.key`; handed over as MILLSTREAM_<SECTION>_<KEY>. */
@@ -104,13 +110,7 @@ export class Millstream implements KillableTarget {
   spawn(): ChildProcess {
     if (this.alive) throw new Error('the server is running');
     this.output = '';
-    const args = [
-      '--max-semi-space-size=16',
-      join(repository, 'bin/millstream.js'),
-      'start',
-      '--config',
-      join(this.folder, 'millstream.toml'),
-    ];
+    const args = [...nodeFlags, binary, 'start', '--config', join(this.folder, 'millstream.toml')];
     const child = spawn(process.execPath, args, {
       cwd: this.folder,
       env: { ...process.env, ...this.#env },
