@@ -2,7 +2,7 @@ import type { LastDeadLetter, StepStatus } from '../etl/runner/counts.ts';
 import type { TapEvent } from '../etl/runner/tap.ts';
 
 /** What `GET /api/v1/pipelines` says of one pipeline. Counts are of this process's life and add up:
- * `in` of a step = emitted + dropped + passed + dead. What is `stored` is what a topic holds now, from earlier runs too. */
+ * `in` of a step = emitted + dropped + passed + dead. `total` counts from when the pipeline began, earlier runs too. */
 export interface PipelineStatus {
   name: string;
   /** `degraded`: it runs, but a step, its source or a sink has trouble; `reason` says which. */
@@ -11,7 +11,7 @@ export interface PipelineStatus {
   reason: string | null;
   source: {
     topic: string;
-    stored: number;
+    total: number;
     /** The connector that fills the topic; null: producers do. */
     connector: { type: string; state: string; reason: string | null; read: number; rejected: number } | null;
   };
@@ -19,12 +19,12 @@ export interface PipelineStatus {
   records: number;
   lag: number;
   steps: (StepStatus & { module: string; version: string; sha256: string })[];
-  outputs: { name: string; topic: string; records: number; stored: number }[];
+  outputs: { name: string; topic: string; records: number; total: number }[];
   sinks: SinkStatusLine[];
   deadLetters: {
     topic: string;
     records: number;
-    stored: number;
+    total: number;
     last: LastDeadLetter | null;
     drain: SinkStatusLine | null;
   };

@@ -113,6 +113,7 @@ export class Pipeline {
       ...(drain ? [drain] : []),
     ]);
     const counts = this.runner?.counts;
+    const totals = this.runner?.totals();
     const rejected = sinks.reduce((sum, sink) => sum + sink.rejected, 0) + (source?.counts.rejected ?? 0);
     return {
       name: plan.name,
@@ -120,7 +121,7 @@ export class Pipeline {
       reason: this.failed ?? run.reason ?? trouble,
       source: {
         topic: plan.source.topic,
-        stored: stored(plan.source.topic),
+        total: source ? source.total : stored(plan.source.topic),
         connector: source
           ? {
               type: plan.source.connector?.type ?? '',
@@ -146,13 +147,13 @@ export class Pipeline {
               name,
               topic,
               records: counts?.outputs[name] ?? 0,
-              stored: stored(topic),
+              total: totals?.outputs[name] ?? 0,
             })),
       sinks,
       deadLetters: {
         topic: plan.deadLetterTopic,
         records: (counts?.dead ?? 0) + rejected,
-        stored: stored(plan.deadLetterTopic),
+        total: (totals?.dead ?? 0) + rejected,
         last: counts?.lastDeadLetter ?? null,
         drain,
       },

@@ -57,6 +57,8 @@ export interface SourceStatus {
     rejected: number;
     retries: number;
   };
+  /** Records appended since the pipeline began, in earlier runs too. */
+  total: number;
   /** When something was last appended. */
   lastSuccess: number | null;
 }
@@ -82,6 +84,7 @@ class SourceRun {
   private readonly options: SourceOptions;
   private readonly logger: Logger;
   private readonly counts = { read: 0, rejected: 0, retries: 0 };
+  private total = 0;
   private readonly appended: Counter;
   private readonly stopping = new AbortController();
   private readonly running = new Map<Lease, { revoke: AbortController; done: Promise<void> }>();
@@ -113,7 +116,7 @@ class SourceRun {
 
   status(): SourceStatus {
     const { state, reason, since, lastSuccess } = this;
-    return { state, reason, since, counts: { ...this.counts }, lastSuccess };
+    return { state, reason, since, counts: { ...this.counts }, total: this.total, lastSuccess };
   }
 
   stop(): Promise<void> {
@@ -165,6 +168,7 @@ class SourceRun {
     const { connector, config, context } = this.options;
     const over = AbortSignal.any([revoked, lease.signal]);
     const at: Progress = { next: lease.position?.next ?? 0n, state: null };
+    this.total = Math.max(this.total, Number(at.next));
     if (lease.position?.state) {
       const unframed = unframeState(lease.topicId, lease.position.state);
       if (unframed === 'foreign') return this.fail('SOURCE_STATE_CONFLICT', 'the committed state is of another topic');
@@ -221,6 +225,7 @@ class SourceRun {
       }
     }
     at.next = next;
+    this.total = Math.max(this.total, Number(next));
     at.state = batch.state;
     this.counts.read += batch.records.length + batch.rejected.length;
     this.counts.rejected += batch.rejected.length;

@@ -1,11 +1,9 @@
 import { MillstreamError } from '../base/errors.ts';
 import { committedBatches } from '../log/committed-batches.ts';
-import type { Appended, PartitionLog } from '../log/log.ts';
+import type { PartitionLog } from '../log/log.ts';
 import type { Chunk, Commit, Lease, OffsetRange, Position, TopicInfo } from './engine.ts';
 import type { EngineHost } from './host.ts';
-
-/** The longest state that every engine can keep: Kafka's limit is 4,096 characters of offset metadata. */
-export const MAX_STATE_CHARACTERS = 3000;
+import { LeaseCommits } from './lease-commits.ts';
 
 export interface LeaseOptions {
   host: EngineHost;
@@ -17,10 +15,7 @@ export interface LeaseOptions {
   start: 'earliest' | 'latest';
 }
 
-/**
- * A lease on one partition of our own broker. A commit has two dependent syncs: first the appended batches, all files
- * in parallel, then the position. The other way round a crash in between would lose records; this way it repeats some.
- */
+/** A lease on one partition of our own broker. Reads end at the last stable offset. */
 export class EmbeddedLease implements Lease {
   readonly topic: string;
   readonly topicId: string;
@@ -32,11 +27,9 @@ export class EmbeddedLease implements Lease {
   readonly signal: AbortSignal;
   private readonly over = new AbortController();
   private readonly options: LeaseOptions;
-  private state: string | null;
-  /** Positions are committed in call order, each after its own and all earlier appends are durable. */
-  private tail: Promise<void> = Promise.resolve();
-  private pending = 0;
-  private broken: unknown = null;
+  private readonly commits: LeaseCommits;
+  /** A range that was read and held only markers or aborted records: nobody waits for it. */
+  private empty = { from: -1, to: -1 };
 
   constructor(options: LeaseOptions) {
     const { info, partition, log } = options;
@@ -48,9 +41,16 @@ export class EmbeddedLease implements Lease {
     this.epoch = options.epoch;
     this.signal = this.over.signal;
     const committed = options.host.committedOffset(options.group, info.name, partition);
-    this.state = committed && committed.metadata !== '' ? committed.metadata : null;
-    this.position = committed && { next: BigInt(committed.offset), state: this.state };
+    const state = committed && committed.metadata !== '' ? committed.metadata : null;
+    this.position = committed && { next: BigInt(committed.offset), state };
     this.start = BigInt(committed?.offset ?? (options.start === 'latest' ? log.lastStableOffset : log.startOffset));
+    const { topic, topicId, signal } = this;
+    this.commits = new LeaseCommits({ ...options, topic, topicId, partition, state, signal });
+  }
+
+  /** To be called once, before the lease is given to its member. */
+  takeOver(): Promise<void> {
+    return this.commits.takeOver();
   }
 
   /** Fences the lease: reads end, commits are refused. */
@@ -78,14 +78,15 @@ export class EmbeddedLease implements Lease {
           next: BigInt(nextOffset),
         };
       }
+      this.empty = { from: this.empty.to === offset ? this.empty.from : offset, to: nextOffset };
       offset = nextOffset;
     }
     return { batches: [], sizeBytes: 0, next: from };
   }
 
   lag(from: bigint): bigint {
-    const lag = BigInt(this.options.log.lastStableOffset) - from;
-    return lag > 0n ? lag : 0n;
+    const at = Number(from) === this.empty.from ? this.empty.to : Number(from);
+    return BigInt(Math.max(0, this.options.log.lastStableOffset - at));
   }
 
   bounds(): { from: bigint; to: bigint } {
@@ -94,80 +95,7 @@ export class EmbeddedLease implements Lease {
   }
 
   commit(commit: Commit): Promise<{ ranges: OffsetRange[] }> {
-    try {
-      this.check(commit);
-      const appended = this.append(commit);
-      return this.inOrder(appended, commit);
-    } catch (error) {
-      // What was called before may still succeed; what was called after this must not overtake it.
-      if (this.pending > 0) this.broken ??= error;
-      return Promise.reject(error);
-    }
-  }
-
-  private check(commit: Commit): void {
-    const { group } = this.options;
-    if (this.signal.aborted) throw fenced(group, this.topic, this.partition);
-    if (this.broken !== null) throw this.broken;
-    if (
-      commit.state !== undefined &&
-      (commit.state.length > MAX_STATE_CHARACTERS || /[^\x20-\x7e]/.test(commit.state))
-    ) {
-      throw new MillstreamError(
-        'invalid',
-        'STATE_TOO_LARGE',
-        `a state is at most ${MAX_STATE_CHARACTERS} ASCII characters`,
-      );
-    }
-  }
-
-  private append(commit: Commit): { topic: string; partition: number; at: Appended }[] {
-    return (commit.append ?? []).map(({ topic, partition, batch }) => ({
-      topic,
-      partition,
-      at: this.options.host.appendBatch(topic, partition, batch),
-    }));
-  }
-
-  private async inOrder(
-    appended: { topic: string; partition: number; at: Appended }[],
-    commit: Commit,
-  ): Promise<{ ranges: OffsetRange[] }> {
-    const { host, group } = this.options;
-    const outputs = Promise.all(appended.map(({ at }) => at.durable));
-    const earlier = this.tail;
-    const mine = (async () => {
-      await Promise.all([outputs, earlier]);
-      if (this.broken !== null) throw this.broken;
-      if (this.signal.aborted) throw fenced(group, this.topic, this.partition);
-      if (commit.state !== undefined) this.state = commit.state;
-      await host.commitOffset(group, this.topic, this.partition, {
-        offset: Number(commit.next),
-        metadata: this.state ?? '',
-      });
-    })();
-    this.tail = mine;
-    this.pending++;
-    try {
-      await mine;
-    } catch (error) {
-      this.broken ??= error;
-      throw error;
-    } finally {
-      // Once everything that was called before the failure has settled, the owner may commit again from the position.
-      if (--this.pending === 0) {
-        this.broken = null;
-        this.tail = Promise.resolve();
-      }
-    }
-    return {
-      ranges: appended.map(({ topic, partition, at }) => ({
-        topic,
-        partition,
-        from: BigInt(at.baseOffset),
-        to: BigInt(at.lastOffset + 1),
-      })),
-    };
+    return this.commits.commit(commit);
   }
 
   private advanceBeyond(offset: number): Promise<void> {
@@ -195,13 +123,4 @@ export class EmbeddedLease implements Lease {
       `offset ${offset} of ${this.topic}/${this.partition} is outside [${log.startOffset}, ${log.highWatermark}]`,
     );
   }
-}
-
-/** The error of every call on a lease that is over. */
-function fenced(group: string, topic: string, partition: number): MillstreamError {
-  return new MillstreamError(
-    'conflict',
-    'FENCED',
-    `partition ${topic}/${partition} went to another member of ${group}`,
-  );
 }

@@ -143,6 +143,7 @@ class Group {
     });
     member.leases.set(key, lease);
     try {
+      await lease.takeOver();
       await member.on.assigned(lease);
     } catch (error) {
       this.logger.error('a member failed to take a partition', { topic: info.name, partition, error });

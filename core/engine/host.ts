@@ -1,3 +1,4 @@
+import type { TransactionOwner } from '../broker/transactions/owner.ts';
 import type { Appended, PartitionLog } from '../log/log.ts';
 import type { TopicInfo, TopicSpec } from './engine.ts';
 
@@ -12,6 +13,8 @@ export interface EngineHost {
   committedOffset(group: string, topic: string, partition: number): CommittedOffset | null;
   /** Appended in call order; resolves when durable. */
   commitOffset(group: string, topic: string, partition: number, committed: CommittedOffset): Promise<void>;
+  /** The right to commit under one transactional id: fences the last owner and ends its open transaction. */
+  ownTransactions(transactionalId: string): Promise<TransactionOwner>;
   /** While a group has an embedded member, foreign joins and commits to it are refused; `members` is what tools show. */
   setEmbeddedMembers(group: string, members: EmbeddedMember[]): void;
   /** Calls back when topics or partitions were added or removed. Returns the unsubscribe. */

@@ -3,6 +3,7 @@ import { asMillstreamError } from '../../core/base/errors.ts';
 import type { Append, Chunk, Lease } from '../../core/engine/engine.ts';
 import { readBatchHeader } from '../../core/engine/records.ts';
 import type { Lane, TaskResult } from '../sandbox/sandbox.ts';
+import type { LaneTotals } from './lane-totals.ts';
 
 /** One lease's worth of work: read -> task -> commit, several under way, commits in order. */
 
@@ -25,6 +26,7 @@ export interface LaneRunnerOptions {
   samples(): number;
   /** Where the result's outputs and dead letters go. */
   appends(result: TaskResult): Append[];
+  totals: LaneTotals;
   /** After the commit of a task is durable. */
   committed(result: TaskResult): void;
   /** Something outside refuses for now; null: it works again. */
@@ -57,6 +59,7 @@ export class LaneRunner {
       }
       const end = this.endAfter(failure);
       if (end) return end;
+      this.options.totals.reset();
       this.options.degraded(asMillstreamError(failure).message);
       backOffMs = this.next > before ? BACK_OFF_MS.from : Math.min(backOffMs * 2, BACK_OFF_MS.to);
       await sleep(this.options.clock, backOffMs, AbortSignal.any([this.draining.signal, this.options.lease.signal]));
@@ -92,6 +95,7 @@ export class LaneRunner {
         window.enterLane(task);
         order = order.then(async () => {
           const result = await task;
+          if (window.failed) return;
           window.track(this.commit(result, next));
           if (result.stopped) throw new StoppedByPolicy(result.stopped.step, result.stopped.reason);
         });
@@ -121,7 +125,9 @@ export class LaneRunner {
 
   private async commit(result: TaskResult, next: bigint): Promise<void> {
     const upTo = result.stopped ? BigInt(result.stopped.offset) : next;
-    await this.options.lease.commit({ next: upTo, append: this.options.appends(result) });
+    const { state, done } = this.options.totals.next(result);
+    await this.options.lease.commit({ next: upTo, state, append: this.options.appends(result) });
+    done();
     this.next = upTo;
     this.options.committed(result);
     this.options.degraded(null);
@@ -140,7 +146,7 @@ class Window {
   readonly broken: Promise<null>;
   private inLane = 0;
   private readonly open = new Set<Promise<void>>();
-  private failed = false;
+  failed = false;
   private failure: unknown = null;
   private wake = (): void => {};
   private signalBroken = (): void => {};

@@ -6,6 +6,7 @@ import { stepReplayTopic } from '../../core/engine/replay.ts';
 import type { PipelinePlan } from '../definition/plan.ts';
 import type { ChainSpec, ChainStep, Sandbox, TaskResult } from '../sandbox/sandbox.ts';
 import { PipelineCounts } from './counts.ts';
+import { LaneTotals, type Totals } from './lane-totals.ts';
 import { LaneRunner } from './lane-runner.ts';
 import { deadAppends, ReplayLane } from './replay.ts';
 import { Tap } from './tap.ts';
@@ -26,6 +27,7 @@ export interface PipelineRunnerOptions {
 export type RunnerState = 'starting' | 'running' | 'degraded' | 'stopped';
 
 interface Running {
+  totals: LaneTotals;
   lane: LaneRunner;
   lease: Lease;
   done: Promise<void>;
@@ -96,6 +98,19 @@ export class PipelineRunner {
     return { state: this.membership ? 'running' : 'starting', reason: null, lag };
   }
 
+  /** Since the pipeline began, over the partitions held here. */
+  totals(): Totals {
+    const sum: Totals = { in: 0, dead: 0, outputs: {} };
+    for (const { totals } of this.running.values()) {
+      sum.in += totals.committed.in;
+      sum.dead += totals.committed.dead;
+      for (const [name, records] of Object.entries(totals.committed.outputs)) {
+        sum.outputs[name] = (sum.outputs[name] ?? 0) + records;
+      }
+    }
+    return sum;
+  }
+
   private chain(source: ChainSpec['source']): ChainSpec {
     const { plan, steps } = this.options;
     const outputs = plan.outputs.map(output => ({
@@ -114,8 +129,10 @@ export class PipelineRunner {
     const partitions = this.partitions.get(plan.source.topic) ?? 1;
     const lane = isReplay ? new ReplayLane({ lease, sandbox, clock, chain, partitions }) : sandbox.openLane(chain);
     const names = plan.outputs.map(output => output.name);
+    const totals = new LaneTotals(topicId, names, lease.position?.state ?? null);
     const runner = new LaneRunner({
       lease,
+      totals,
       lane,
       // A replay that was asked for before the lease was there is not passed over, whatever `source.start` says.
       ...(isReplay && { start: lease.position?.next ?? lease.bounds().from }),
@@ -134,7 +151,7 @@ export class PipelineRunner {
         running.degraded = reason;
       },
     });
-    const running: Running = { lane: runner, lease, degraded: null, done: Promise.resolve() };
+    const running: Running = { lane: runner, lease, totals, degraded: null, done: Promise.resolve() };
     running.done = this.finish(runner, lane.close.bind(lane), topic, partition);
     this.running.set(lease, running);
   }

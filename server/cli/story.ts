@@ -41,11 +41,11 @@ export function story(status: PipelineStatus): string {
 
 /** Commands that work on this machine now, for another terminal. */
 export function nextCommands(pipelines: readonly PipelineStatus[]): string {
-  const pipeline = pipelines.find(each => each.source.stored > 0) ?? pipelines[0];
+  const pipeline = pipelines.find(each => each.source.total > 0) ?? pipelines[0];
   const topics = pipeline ? [...pipeline.outputs.map(output => output.topic), pipeline.source.topic] : [];
   const held = new Map(
     pipeline
-      ? [...pipeline.outputs.map(o => [o.topic, o.stored] as const), [pipeline.source.topic, pipeline.source.stored]]
+      ? [...pipeline.outputs.map(o => [o.topic, o.total] as const), [pipeline.source.topic, pipeline.source.total]]
       : [],
   );
   const full = topics.find(topic => (held.get(topic) ?? 0) > 0);
@@ -94,16 +94,16 @@ function sinkLines({ sinks }: PipelineStatus): string[] {
 
 function restLines({ state, source, outputs, deadLetters }: PipelineStatus): string[] {
   if (state === 'failed' || state === 'stopped') return [];
-  if (source.stored === 0 && source.connector === null) return [`  waits for records in ${source.topic}`];
-  const kept = [[source.topic, source.stored], ...outputs.map(o => [o.topic, o.stored])] as [string, number][];
-  const dead = deadLetters.stored > 0 ? [`${count(deadLetters.stored)} in ${deadLetters.topic}`] : [];
+  if (source.total === 0 && source.connector === null) return [`  waits for records in ${source.topic}`];
+  const kept = [[source.topic, source.total], ...outputs.map(o => [o.topic, o.total])] as [string, number][];
+  const dead = deadLetters.total > 0 ? [`${count(deadLetters.total)} in ${deadLetters.topic}`] : [];
   const why =
     source.connector?.state === 'finished'
       ? `the ${source.connector.type} source was read to its end before`
       : 'every record went through before';
   return [
     `  nothing new: ${why}, and positions outlive a restart`,
-    `  from earlier runs: ${[...kept.map(([topic, stored]) => `${count(stored)} in ${topic}`), ...dead].join(', ')}`,
+    `  from earlier runs: ${[...kept.map(([topic, total]) => `${count(total)} in ${topic}`), ...dead].join(', ')}`,
     `  to see one go through again:  npx millstream consume ${source.topic} --from earliest --limit 1 | npx millstream produce ${source.topic}`,
   ];
 }

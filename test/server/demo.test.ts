@@ -75,10 +75,10 @@ describe('the demo', () => {
       state: 'running',
       records: 10_000,
       outputs: [
-        { topic: 'birdstrikes.out', records: 9658, stored: 9658 },
-        { topic: 'birdstrikes.severe', records: 315, stored: 315 },
+        { topic: 'birdstrikes.out', records: 9658, total: 9658 },
+        { topic: 'birdstrikes.severe', records: 315, total: 315 },
       ],
-      deadLetters: { records: 27, stored: 27 },
+      deadLetters: { records: 27, total: 27 },
     });
     for (const { source, value_b64 } of deadLetters()) {
       const at = `partition=${source.partition}&offset=${source.offset}&limit=1`;

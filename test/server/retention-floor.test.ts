@@ -72,7 +72,10 @@ partition_count = 1
     }
     const { broker, pipelines } = project.server;
     const sinks = () => pipelines[0]?.status().sinks ?? [];
-    await until(sinks, ([first, second]) => first?.written === 10 && second?.lag === 10 && second.state !== 'idle');
+    await until(
+      sinks,
+      ([first, second]) => first?.written === 10 && second !== undefined && second.lag >= 10 && second.state !== 'idle',
+    );
     expect(pipelines[0]?.status()).toMatchObject({
       state: 'degraded',
       reason: expect.stringContaining('second is ') as string,
@@ -84,7 +87,8 @@ partition_count = 1
     await until(sinks, ([, second]) => second?.written === 10 && second.lag === 0);
     await until(
       () => broker.groups.offsets.durable('millstream.orders.second', 'orders.out', 0)?.offset,
-      offset => offset === 10,
+      // Markers of transactions take offsets too.
+      offset => (offset ?? 0) >= 10,
     );
     await broker.housekeeping.run();
     expect(broker.log('orders.out', 0)?.startOffset).toBeGreaterThan(0);

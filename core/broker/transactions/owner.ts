@@ -77,7 +77,8 @@ export class TransactionOwner {
         const ranges = await this.options.transaction.inTurn(() => this.commitTogether(together));
         together.forEach((waiting, i) => waiting.resolve({ ranges: ranges[i] as AppendedRange[] }));
       } catch (error) {
-        for (const waiting of together) waiting.reject(error);
+        // What came meanwhile builds on what failed: it must not overtake it.
+        for (const waiting of [...together, ...this.waiting.splice(0)]) waiting.reject(error);
       }
     }
     this.running = false;

@@ -31,6 +31,8 @@ export class ProducerSequences {
       return null;
     }
     if (isTransactional(header) && !this.open.has(producerId)) this.open.set(producerId, header.baseOffset);
+    // Positions of a transaction are the coordinator's records: they carry the producer, but no sequence.
+    if (header.baseSequence < 0) return null;
     const before = this.seen.get(producerId);
     this.seen.set(producerId, {
       epoch: producerEpoch,

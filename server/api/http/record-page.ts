@@ -1,5 +1,6 @@
 import type { EngineHost } from '../../../core/engine/host.ts';
-import { isControl, readBatchHeader, readRecords } from '../../../core/engine/records.ts';
+import { readRecords } from '../../../core/engine/records.ts';
+import { committedBatches } from '../../../core/log/committed-batches.ts';
 import { type RecordJson, toJson } from './record-json.ts';
 
 /** How much one read looks at. */
@@ -21,16 +22,15 @@ export interface Page {
 
 type Log = NonNullable<ReturnType<EngineHost['partitionLog']>>;
 
-/** Records of a partition from `offset` on as far as there is room, which they take, without those of the broker. */
+/** Records of a partition from `offset` on as far as there is room, which they take, committed ones only. */
 export async function readPage(log: Log, partition: number, offset: number, room: Room): Promise<Page> {
   const records: RecordJson[] = [];
   let next = offset;
-  while (next < log.highWatermark && room.records > 0 && room.bytes > 0) {
-    const chunk = await log.read(next, READ_BYTES);
+  while (next < log.lastStableOffset && room.records > 0 && room.bytes > 0) {
+    const chunk = await log.read(next, READ_BYTES, log.lastStableOffset);
     const from = next;
     next = chunk.nextOffset;
-    for (const batch of chunk.batches) {
-      if (isControl(readBatchHeader(batch))) continue;
+    for (const batch of committedBatches(chunk.batches, log.abortedWithin(from, chunk.nextOffset))) {
       for (const record of readRecords(batch)) {
         if (record.offset < from) continue;
         if (room.records <= 0 || room.bytes <= 0) {

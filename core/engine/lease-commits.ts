@@ -1,0 +1,119 @@
+import { MillstreamError } from '../base/errors.ts';
+import type { TransactionOwner } from '../broker/transactions/owner.ts';
+import type { Commit, OffsetRange } from './engine.ts';
+import type { EngineHost } from './host.ts';
+
+/** The longest state that every engine can keep: Kafka's limit is 4,096 characters of offset metadata. */
+export const MAX_STATE_CHARACTERS = 3000;
+
+export interface LeaseCommitsOptions {
+  host: EngineHost;
+  group: string;
+  topic: string;
+  topicId: string;
+  partition: number;
+  /** As committed last. */
+  state: string | null;
+  /** Aborted when the lease is over. */
+  signal: AbortSignal;
+}
+
+/**
+ * The commits of one lease, in call order. What appends something is one transaction of the broker, all or nothing:
+ * batches, dead letters, position and state (commits that overlap share one). A position alone needs none.
+ */
+export class LeaseCommits {
+  private readonly options: LeaseCommitsOptions;
+  private state: string | null;
+  private owner: Promise<TransactionOwner> | null = null;
+  /** Commits under way; those in a transaction among them. */
+  private pending = 0;
+  private inTransaction = 0;
+  /** The first failure among commits under way: what was called behind it must not overtake it. */
+  private broken: { error: unknown } | null = null;
+
+  constructor(options: LeaseCommitsOptions) {
+    this.options = options;
+    this.state = options.state;
+  }
+
+  /** Fences whoever had this partition before and ends what it left open: readers would wait for it. */
+  async takeOver(): Promise<void> {
+    await this.own();
+  }
+
+  async commit(commit: Commit): Promise<{ ranges: OffsetRange[] }> {
+    this.check(commit);
+    const isTransaction = (commit.append?.length ?? 0) > 0 || this.inTransaction > 0;
+    const state = commit.state ?? this.state;
+    this.state = state;
+    this.pending++;
+    if (isTransaction) this.inTransaction++;
+    try {
+      return { ranges: isTransaction ? await this.transaction(commit, state) : await this.position(commit, state) };
+    } catch (error) {
+      this.broken ??= { error };
+      throw error;
+    } finally {
+      this.pending--;
+      if (isTransaction) this.inTransaction--;
+      if (this.broken && this.pending === 0) this.mend();
+    }
+  }
+
+  private check({ state }: Commit): void {
+    const { group, topic, partition, signal } = this.options;
+    if (signal.aborted) {
+      throw new MillstreamError(
+        'conflict',
+        'FENCED',
+        `partition ${topic}/${partition} went to another member of ${group}`,
+      );
+    }
+    if (this.broken) throw this.broken.error;
+    if (state !== undefined && (state.length > MAX_STATE_CHARACTERS || /[^\x20-\x7e]/.test(state))) {
+      throw new MillstreamError(
+        'invalid',
+        'STATE_TOO_LARGE',
+        `a state is at most ${MAX_STATE_CHARACTERS} ASCII characters`,
+      );
+    }
+  }
+
+  private async transaction({ next, append = [] }: Commit, state: string | null): Promise<OffsetRange[]> {
+    const { group, topic, partition } = this.options;
+    const positions = [{ topic, partition, offset: Number(next), metadata: state }];
+    const owner = await this.own();
+    if (this.broken) throw this.broken.error;
+    const { ranges } = await owner.commit({ appends: append, offsets: { group, positions } });
+    return ranges.map(range => ({ ...range, from: BigInt(range.from), to: BigInt(range.to) }));
+  }
+
+  private async position({ next }: Commit, state: string | null): Promise<OffsetRange[]> {
+    const { host, group, topic, partition } = this.options;
+    await host.commitOffset(group, topic, partition, { offset: Number(next), metadata: state ?? '' });
+    return [];
+  }
+
+  private own(): Promise<TransactionOwner> {
+    if (this.owner) return this.owner;
+    const { host, group, topicId, partition } = this.options;
+    const owner = host.ownTransactions(`${group}.${topicId}-${partition}`);
+    this.owner = owner;
+    owner.catch(() => {
+      // Tried again by the next commit.
+      this.owner = null;
+    });
+    return owner;
+  }
+
+  /** After everything under way has settled and its callers have heard of it, commits may go on from the position. */
+  private mend(): void {
+    const { host, group, topic, partition } = this.options;
+    setImmediate(() => {
+      if (this.pending > 0) return;
+      this.broken = null;
+      this.state = host.committedOffset(group, topic, partition)?.metadata || null;
+    });
+  }
+}
