@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Clock, systemClock } from '../../../core/base/clock.ts';
+import type { Disk } from '../../../core/base/disk.ts';
 import { type Logger, silentLogger } from '../../../core/base/logger.ts';
 import { Metrics } from '../../../core/base/metrics.ts';
 import { nodeDisk } from '../../../core/base/node-disk.ts';
@@ -27,6 +28,8 @@ export interface OpenOptions {
   /** Left out: a fresh folder that `close` removes. */
   directory?: string;
   fsync?: boolean;
+  /** Left out: the real one. */
+  disk?: Disk;
   clock?: Clock;
   logger?: Logger;
   config?: Partial<BrokerConfig>;
@@ -74,11 +77,11 @@ export class TestBroker {
 
   static async open(options: OpenOptions = {}): Promise<TestBroker> {
     const directory = options.directory ?? (await mkdtemp(join(tmpdir(), 'millstream-broker-')));
-    const { clock = systemClock, logger = silentLogger } = options;
+    const { clock = systemClock, logger = silentLogger, disk = nodeDisk } = options;
     const metrics = new Metrics();
     const local = await openLocalLogStore({
       directory: join(directory, 'log'),
-      disk: nodeDisk,
+      disk,
       clock: systemClock,
       logger,
       fsync: options.fsync ?? true,
@@ -89,7 +92,7 @@ export class TestBroker {
     const broker = await Broker.open({
       nodeId: 1,
       store,
-      disk: nodeDisk,
+      disk,
       directory: join(directory, 'meta'),
       clock,
       random: systemRandom,

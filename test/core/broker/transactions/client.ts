@@ -98,11 +98,12 @@ export async function readCommitted(
   test: TestBroker,
   topic: string,
   partition: number,
+  partitionMaxBytes = 200,
 ): Promise<{ values: string[]; lastStableOffset: number; highWatermark: number }> {
   const values: string[] = [];
   let next = test.broker.log(topic, partition)?.startOffset ?? 0;
   for (;;) {
-    const answer = await test.fetch(topic, partition, next, { isolationLevel: 1, partitionMaxBytes: 200 });
+    const answer = await test.fetch(topic, partition, next, { isolationLevel: 1, partitionMaxBytes });
     const { lastStableOffset, highWatermark } = answer;
     const bytes = Buffer.from(answer.records ?? []);
     if (bytes.length === 0) return { values, lastStableOffset, highWatermark };
