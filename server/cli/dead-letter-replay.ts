@@ -21,7 +21,11 @@ import { type Where, WHERE_OPTION, whereOf } from './dead-letter-where.ts';
 import { BROKERS_OPTION } from './target.ts';
 import { withCluster } from './with-cluster.ts';
 
+/** Small, so that what is told as sent is not far behind. */
+const BUFFERED_BYTES = 2 * 1024 * 1024;
 const POLL_MS = 100;
+/** A transaction that nobody ends is aborted in this time. */
+const STABLE_WITHIN_MS = 15_000;
 /** Progress is told at most this often. */
 const TELL_MS = 1000;
 
@@ -186,7 +190,11 @@ class Replayer {
   private async send(): Promise<void> {
     const { cluster, io, options } = this;
     for (const { topic, count } of this.roads.values()) if (count > 0) await ensureReplayTopic(cluster, topic);
-    const producer = new Producer(cluster, { compression: 'zstd', createTopics: false });
+    const producer = new Producer(cluster, {
+      compression: 'zstd',
+      createTopics: false,
+      maxBufferedBytes: BUFFERED_BYTES,
+    });
     const failures: unknown[] = [];
     for await (const letter of lettersOf(cluster, options.pipeline, io.signal)) {
       const road = this.chosen.get(letter.place);
@@ -198,7 +206,7 @@ class Replayer {
         error => failures.push(error),
       );
       await producer.ready();
-      this.tell(`${count(this.sentCount())} of ${count(this.chosen.size)} sent`);
+      if (this.sentCount() > 0) this.tell(`${count(this.sentCount())} of ${count(this.chosen.size)} sent`);
     }
     await producer.close();
     if (failures.length > 0) throw failures[0];
@@ -243,10 +251,26 @@ class Replayer {
 
   private async diedAgain(ends: ReadonlyMap<number, number>): Promise<number> {
     const dead = new Set<string>();
+    await this.awaitStable();
     for await (const { letter } of lettersOf(this.cluster, this.options.pipeline, this.io.signal, ends)) {
       if (letter.replayOf && this.chosen.has(letter.replayOf)) dead.add(letter.replayOf);
     }
     return dead.size;
+  }
+
+  /** Letters of a commit can be read once every older transaction in their partition has ended too. */
+  private async awaitStable(): Promise<void> {
+    const { cluster, io, options } = this;
+    const topic = deadTopic(options.pipeline);
+    const { partitions } = await new TopicAdmin(cluster).describe(topic);
+    const all = partitions.map(({ partition }) => ({ topic, partition }));
+    const giveUpAt = cluster.clock.now() + STABLE_WITHIN_MS;
+    while (!io.signal.aborted && cluster.clock.now() < giveUpAt) {
+      const stable = await listOffsets(cluster, all, 'latest', 'read_committed');
+      if (partitions.every(({ partition, endOffset }) => (stable.get(keyOf({ topic, partition })) ?? 0) >= endOffset))
+        return;
+      await sleep(cluster.clock, POLL_MS, io.signal);
+    }
   }
 
   private sentCount(): number {

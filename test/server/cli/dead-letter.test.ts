@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../core/base/clock.ts';
@@ -24,8 +24,12 @@ config = { fields = ["secret"] }
 [[step]]
 name = "check"
 module = "picky"
+[sinks.plain]
+batch = { linger = "10ms" }
 [sinks.plain.file]
 path = "out/plain.ndjson"
+[sinks.dated]
+batch = { linger = "10ms" }
 [sinks.dated.file]
 path = "out/PATH.ndjson"
 [dead_letter]
@@ -247,5 +251,18 @@ describe('dead letters', { timeout: 30_000 }, () => {
     expect(ran).toMatchObject({ code: 0, out: '1 passed, 0 died again\n' });
     expect(lines('out/plain.ndjson')).toEqual([...before, scrubbed]);
     expect(lines('out/dated-orders.out-1.ndjson')).toEqual(['12']);
+  });
+
+  it('stay when nobody would take them', async () => {
+    rmSync(join(project.folder, 'pipelines/orders.toml'));
+    await project.restart();
+    const before = await topics();
+    const ran = await run('dead-letter', 'replay', 'orders', '--where', 'replays=0');
+    expect(ran).toEqual({
+      code: 0,
+      out: 'nothing to replay\n',
+      err: '1 dead letter left: orders is not running\n1 dead letter left: orders has no running sink dated\n',
+    });
+    expect(await topics()).toBe(before);
   });
 });
