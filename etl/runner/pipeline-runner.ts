@@ -101,8 +101,9 @@ export class PipelineRunner {
   /** Since the pipeline began, over the partitions held here. */
   totals(): Totals {
     const sum: Totals = { in: 0, dead: 0, outputs: {} };
-    for (const { totals } of this.running.values()) {
-      sum.in += totals.committed.in;
+    for (const { totals, lease } of this.running.values()) {
+      // A replay is no further source record.
+      if (lease.topic === this.options.plan.source.topic) sum.in += totals.committed.in;
       sum.dead += totals.committed.dead;
       for (const [name, records] of Object.entries(totals.committed.outputs)) {
         sum.outputs[name] = (sum.outputs[name] ?? 0) + records;
