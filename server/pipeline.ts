@@ -10,7 +10,7 @@ import type { ConnectorContext, SinkConnector, SourceConnector } from '../connec
 import { startDeadLetterDrain } from '../connectors/runtime/dead-letter-drain.ts';
 import { type RunningSink, startSink } from '../connectors/runtime/sink-runtime.ts';
 import { type RunningSource, startSource } from '../connectors/runtime/source-runtime.ts';
-import type { PipelinePlan, SinkPlan } from '../etl/definition/plan.ts';
+import { deadLetterSpec, type PipelinePlan, type SinkPlan } from '../etl/definition/plan.ts';
 import { PipelineRunner } from '../etl/runner/pipeline-runner.ts';
 import type { Tap } from '../etl/runner/tap.ts';
 import type { ChainStep, Sandbox } from '../etl/sandbox/sandbox.ts';
@@ -74,7 +74,7 @@ export class Pipeline {
       if (this.runner) await this.runner.start();
       else {
         const source = await engine.ensureTopic({ name: plan.source.topic });
-        await engine.ensureTopic({ name: plan.deadLetterTopic, partitions: source.partitions });
+        await engine.ensureTopic(deadLetterSpec(plan.deadLetterTopic, source.partitions));
       }
       if (this.stopping) return;
       for (const sink of plan.sinks) this.sinks.set(sink.name, this.startSink(sink));

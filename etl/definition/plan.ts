@@ -21,6 +21,11 @@ export interface PipelinePlan {
   tests: TestPlan[];
 }
 
+/** Dead letters carry the timestamps of their records, however old: time alone must not remove them. */
+export function deadLetterSpec(topic: string, partitions: number) {
+  return { name: topic, partitions, configs: { 'retention.ms': '-1' } };
+}
+
 export interface SourcePlan {
   topic: string;
   start: 'earliest' | 'latest';

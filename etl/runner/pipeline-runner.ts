@@ -3,7 +3,7 @@ import type { Logger } from '../../core/base/logger.ts';
 import type { Metrics } from '../../core/base/metrics.ts';
 import type { Append, Engine, Lease, Membership } from '../../core/engine/engine.ts';
 import { stepReplayTopic } from '../../core/engine/replay.ts';
-import type { PipelinePlan } from '../definition/plan.ts';
+import { deadLetterSpec, type PipelinePlan } from '../definition/plan.ts';
 import type { ChainSpec, ChainStep, Sandbox, TaskResult } from '../sandbox/sandbox.ts';
 import { PipelineCounts } from './counts.ts';
 import { LaneTotals, type Totals } from './lane-totals.ts';
@@ -71,7 +71,7 @@ export class PipelineRunner {
       const info = await engine.ensureTopic({ name: output.topic, partitions: wanted, configs });
       this.partitions.set(output.topic, info.partitions);
     }
-    const dead = await engine.ensureTopic({ name: plan.deadLetterTopic, partitions: source.partitions });
+    const dead = await engine.ensureTopic(deadLetterSpec(plan.deadLetterTopic, source.partitions));
     this.partitions.set(dead.name, dead.partitions);
     await sandbox.probe(this.chain({ topic: source.name, topicId: source.topicId, partition: 0 }));
     // The topic of replays is made with the first of them.
