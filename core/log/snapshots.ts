@@ -59,11 +59,18 @@ export async function restoreObserver(
     }
   }
   if (from < 0) observer.restore(null);
-  const aborted = await TransactionIndex.load(disk, directory, Math.max(from, start));
+  let aborted = await TransactionIndex.load(disk, directory, Math.max(from, start));
+  if (!aborted) {
+    logger.warn('An index of aborted transactions is damaged; it is made again from all batches.', { directory });
+    aborted = new TransactionIndex();
+    observer.restore(null);
+    from = -1;
+  }
+  const made = aborted;
   const show = (header: BatchHeader, marker: Marker | null): void => {
     observer.batch(header, marker);
     const ended = marker && observer.takeAborted?.();
-    if (ended) aborted.add(ended);
+    if (ended) made.add(ended);
   };
   for (const segment of segments) {
     if (segment.endOffset > from) await replay(segment, Math.max(from, start), show);

@@ -81,16 +81,22 @@ export class TransactionIndex {
   }
 
   /** Reads the files of all segments. Entries at or above `trusted` are left out: whoever replays the batches from
-   * there on adds them again. A damaged file counts up to the damage. */
-  static async load(disk: Disk, directory: string, trusted: number): Promise<TransactionIndex> {
+   * there on adds them again. null when a file is damaged below that. */
+  static async load(disk: Disk, directory: string, trusted: number): Promise<TransactionIndex | null> {
     const index = new TransactionIndex();
     const bases = (await disk.list(directory))
       .map(name => offsetInName(name, SUFFIX.transactions))
       .filter(base => base !== null)
       .toSorted((a, b) => a - b);
-    for (const base of bases) {
-      const bytes = await readWhole(disk, `${directory}/${offsetName(base, SUFFIX.transactions)}`);
-      const own = decodeEntries(bytes ?? Buffer.alloc(0), base).filter(({ lastOffset }) => lastOffset < trusted);
+    for (const [i, base] of bases.entries()) {
+      const bytes = (await readWhole(disk, `${directory}/${offsetName(base, SUFFIX.transactions)}`)) ?? Buffer.alloc(0);
+      const all = decodeEntries(bytes, base);
+      const next = bases[i + 1] ?? Infinity;
+      // The end of the newest file may be torn: what it says there lies above everything that is trusted.
+      if (next <= trusted && (all.length * ENTRY_BYTES !== bytes.length || (all.at(-1)?.lastOffset ?? -1) >= next)) {
+        return null;
+      }
+      const own = all.filter(({ lastOffset }) => lastOffset < trusted);
       index.entries.push(...own);
       index.saved.set(base, own.length);
     }

@@ -1,13 +1,15 @@
 import { type ConsumedRecord, consume as consumeTopic } from '../../core/client/consumer.ts';
 import type { Cluster } from '../../core/client/cluster.ts';
 import { consumeGroup } from '../../core/client/group-consumer.ts';
+import type { Isolation } from '../../core/client/list-offsets.ts';
 import { toJson } from '../api/http/record-json.ts';
 import { type Command, EXIT, type Io, text, usageError, type Values, wholeNumber } from './command.ts';
 import { BROKERS_OPTION } from './target.ts';
 import { withCluster } from './with-cluster.ts';
 
 export const consume: Command = {
-  usage: 'consume TOPIC [--from earliest|latest|OFFSET] [--exit-at-end] [--limit N] [--group GROUP] [--json]',
+  usage:
+    'consume TOPIC [--from earliest|latest|OFFSET] [--exit-at-end] [--limit N] [--group GROUP] [--isolation LEVEL] [--json]',
   summary: 'print the values of records, one a line',
   words: [1, 1],
   options: {
@@ -17,6 +19,10 @@ export const consume: Command = {
     limit: { type: 'string', short: 'n', help: 'end after this many records' },
     partition: { type: 'string', short: 'p', help: 'only this partition' },
     group: { type: 'string', short: 'g', help: 'read as a member of this group and commit positions' },
+    isolation: {
+      type: 'string',
+      help: 'read_committed (the default), or read_uncommitted: also records of open and aborted transactions',
+    },
     json: { type: 'boolean', help: 'one JSON object a record: partition, offset, key, headers, value, timestamp' },
   },
   async run([topic = ''], values, io) {
@@ -49,19 +55,26 @@ function recordsOf(
   io: Io,
 ): AsyncGenerator<ConsumedRecord[], void, void> {
   const from = fromOf(values);
+  const isolation = isolationOf(values);
   const exitAtEnd = values['exit-at-end'] === true;
   const group = text(values, 'group');
   const partition = wholeNumber(values, 'partition', 0, 2 ** 31 - 1);
   if (group === undefined) {
     const partitions = partition === undefined ? {} : { partitions: [partition] };
-    return consumeTopic(cluster, { topic, from, exitAtEnd, signal: io.signal, ...partitions });
+    return consumeTopic(cluster, { topic, from, exitAtEnd, isolation, signal: io.signal, ...partitions });
   }
   if (typeof from === 'number' || partition !== undefined) {
     throw usageError(
       'a group reads all partitions from its positions: --group goes with --from earliest or latest only',
     );
   }
-  return consumeGroup(cluster, { group, topics: [topic], from, exitAtEnd, signal: io.signal });
+  return consumeGroup(cluster, { group, topics: [topic], from, exitAtEnd, isolation, signal: io.signal });
+}
+
+function isolationOf(values: Values): Isolation {
+  const isolation = text(values, 'isolation') ?? 'read_committed';
+  if (isolation === 'read_committed' || isolation === 'read_uncommitted') return isolation;
+  throw usageError(`--isolation takes read_committed or read_uncommitted, not "${isolation}"`);
 }
 
 function fromOf(values: Values): 'earliest' | 'latest' | number {

@@ -147,7 +147,7 @@ async function run(seed: number): Promise<{ committed: number; unknown: number }
   ];
   const seen = new Map<number, string[]>();
   let broker: TestBroker;
-  let failure: unknown = null;
+  const state: { failure: unknown } = { failure: null };
   const start = async (): Promise<void> => {
     broker = await TestBroker.open({ directory: '/data', disk, clock, config });
     for (const name of ['out', 'in']) await broker.broker.topics.ensure({ name, partitions: PARTITIONS });
@@ -164,29 +164,30 @@ async function run(seed: number): Promise<{ committed: number; unknown: number }
 
   await start();
   for (let life = 0; life < LIVES; life++) {
-    let over = false;
-    const isOver = (): boolean => over;
+    const now = { over: false };
+    const isOver = (): boolean => now.over;
     const alive = (work: () => Promise<void>): void => {
       work().catch((error: unknown) => {
-        if (!over) failure ??= error;
+        if (!isOver()) state.failure ??= error;
       });
     };
     for (const actor of actors) {
       alive(async () => {
         await actor.comeBack(broker);
-        while (!over) await actor.transact(broker, isOver);
+        while (!isOver()) await actor.transact(broker, isOver);
       });
     }
     alive(async () => {
-      while (!over) {
+      while (!isOver()) {
         for (let turn = 0; turn < 20; turn++) await new Promise(resolve => setImmediate(resolve));
         await look();
       }
     });
     const turns = Math.floor(random.float() * 400);
-    for (let turn = 0; turn < turns && !failure; turn++) await new Promise(resolve => setImmediate(resolve));
-    over = true;
-    if (failure) throw failure;
+    for (let turn = 0; turn < turns && state.failure === null; turn++)
+      await new Promise(resolve => setImmediate(resolve));
+    now.over = true;
+    if (state.failure) throw state.failure;
     disk = random.float() < 0.7 ? disk.cut() : disk.kill();
     await start();
     await look();
