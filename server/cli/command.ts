@@ -15,6 +15,8 @@ export interface Io {
   isTerminal: boolean;
   /** Aborted by SIGINT or SIGTERM, or when nobody reads the output any more (`| head`). */
   signal: AbortSignal;
+  /** Ends the process now, whatever still runs in it. */
+  leave(code: number): void;
 }
 
 /** 0 ok, 1 found problems, 2 usage, 3 cannot reach the server, 4 refused by it. */

@@ -39,5 +39,6 @@ export function processIo(outlivesReader: boolean): Io {
     stdin: process.stdin,
     isTerminal: stdout.isTTY,
     signal: stopping.signal,
+    leave: code => process.exit(code),
   };
 }

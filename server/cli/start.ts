@@ -35,6 +35,7 @@ export const start: Command = {
     const limit = settings.config.operations.graceful_shutdown_timeout_ms;
     if (await stopWithin(server, limit)) return EXIT.ok;
     logger.error('the stop took too long: what was under way is done again at the next start', { limit_ms: limit });
+    io.leave(EXIT.problems);
     return EXIT.problems;
   },
 };
@@ -66,13 +67,18 @@ async function tellStory(server: Millstream, settings: Settings, io: Io): Promis
     io.out(`\nno pipelines: ${why}\n${nextCommands([])}`);
     return;
   }
-  for (const status of all()) io.out(`\npipeline ${status.name}: ${pathLine(status)}\n`);
+  io.out(
+    `\n${all()
+      .map(status => `pipeline ${status.name}: ${pathLine(status)}\n`)
+      .join('')}`,
+  );
   const deadline = performance.now() + STORY_WAIT_MS;
   while (!all().every(atRest) && performance.now() < deadline && !io.signal.aborted) {
     await new Promise(resolve => setTimeout(resolve, LOOK_MS));
   }
   if (io.signal.aborted) return;
-  for (const status of all()) io.out(story(status));
+  for (const status of all())
+    io.out(server.pipelines.length > 1 ? `\n${status.name}\n${story(status)}` : story(status));
   io.out(nextCommands(all()));
 }
 

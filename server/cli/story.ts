@@ -31,7 +31,9 @@ export function story(status: PipelineStatus): string {
   }
   const { last, records } = status.deadLetters;
   if (last) {
-    lines.push(`  one of ${count(records)} dead letters, record ${last.topic}/${last.partition}@${last.offset}`);
+    lines.push(
+      `  ${records > 1 ? `one of ${count(records)} dead letters` : 'a dead letter'}, record ${last.topic}/${last.partition}@${last.offset}`,
+    );
     lines.push(`    ${last.code} in step ${last.step}: ${last.reason}`, `    ${cut(recordLine(last.record))}`);
   }
   if (hasWorked(status)) lines.push(`  ${countsLine(status)}`, ...sinkLines(status));
@@ -93,8 +95,8 @@ function sinkLines({ sinks }: PipelineStatus): string[] {
 }
 
 function restLines({ state, source, outputs, deadLetters }: PipelineStatus): string[] {
-  if (state === 'failed' || state === 'stopped') return [];
-  if (source.total === 0 && source.connector === null) return [`  waits for records in ${source.topic}`];
+  if (state !== 'running') return [];
+  if (source.total === 0) return [`  waits for records in ${source.topic}`];
   const kept = [[source.topic, source.total], ...outputs.map(o => [o.topic, o.total])] as [string, number][];
   const dead = deadLetters.total > 0 ? [`${count(deadLetters.total)} in ${deadLetters.topic}`] : [];
   const why =

@@ -86,6 +86,9 @@ export async function runCommand(
     stdin: Readable.from([Buffer.from(options.input ?? '')]),
     isTerminal: false,
     signal: options.signal ?? new AbortController().signal,
+    leave: () => {
+      throw new Error('a command wants to end the process');
+    },
   });
   return { code, out: Buffer.concat(out).toString(), err };
 }

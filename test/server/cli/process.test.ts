@@ -97,16 +97,25 @@ describe('the process', () => {
     expect(await ended(child)).toBe(0);
   });
 
-  it.each(['SIGINT', 'SIGTERM'] as const)('takes %s at any moment of its start', async signal => {
-    for (const delay of [150, 250, 400]) {
-      const { child, said } = begin(['start'], anyPorts);
-      await new Promise(resolve => setTimeout(resolve, delay));
-      child.kill(signal);
-      const code = await ended(child);
-      // Before our handler is there the system's default ends the process, which then has opened nothing.
-      expect([0, signal]).toContain(code);
-      expect(said.err).not.toMatch(/^\s+at /m);
-    }
+  it('is gone after the time that a stop may take', async () => {
+    const { child, said } = begin(['start'], { ...anyPorts, MILLSTREAM_OPERATIONS_GRACEFUL_SHUTDOWN_TIMEOUT_MS: '1' });
+    await expect.poll(() => said.out, { timeout: 10_000 }).toContain('listening after');
+    child.kill('SIGTERM');
+    expect(await ended(child)).toBe(1);
+    expect(said.err).toContain('the stop took too long');
+  });
+
+  it.each([
+    ['SIGINT', 150],
+    ['SIGTERM', 220],
+    ['SIGINT', 300],
+  ] as const)('takes %s %i ms into its start', async (signal, delay) => {
+    const { child, said } = begin(['start'], anyPorts);
+    await new Promise(resolve => setTimeout(resolve, delay));
+    child.kill(signal);
+    // Before our handler is there the system's default ends the process, which then has opened nothing.
+    expect([0, signal]).toContain(await ended(child));
+    expect(said.err).not.toMatch(/^\s+at /m);
   });
 
   it('says which key to change when a port is taken', async () => {
