@@ -33,6 +33,7 @@ export async function declareTopics(
         'retention.ms': String(topic.retention_ms),
         'retention.bytes': String(topic.retention_bytes),
         'segment.ms': String(topic.segment_age_ms),
+        'cleanup.policy': topic.cleanup,
       },
     });
   }

@@ -15,6 +15,7 @@ import { openSandbox } from '../etl/sandbox/pool.ts';
 import { type HttpServer, startHttpServer } from './api/http/http-server.ts';
 import { type KafkaListener, startKafkaListener } from './api/kafka-listener.ts';
 import { brokerConfigOf, declareTopics, nodeIdOf } from './broker-config.ts';
+import { threadRunner } from './compaction-runner.ts';
 import { formatAddress } from './config/values.ts';
 import { Pipeline } from './pipeline.ts';
 import { loadProject } from './project.ts';
@@ -71,6 +72,7 @@ export async function compose(settings: Settings, version: string, logger: Logge
       fsync: config.wal.fsync_on_write,
       flushIntervalMs: config.wal.flush_interval_ms,
       cacheBytes: config.cache.write_cache_size_bytes,
+      compactionRunner: threadRunner,
     });
     closers.push(() => store.close());
 

@@ -16,11 +16,13 @@ export interface HousekeepingOptions {
   retentionFloor: (topic: string, partition: number) => number;
 }
 
-/** What runs by the clock: retention, forgotten producers, expired positions. */
+/** What runs by the clock: retention, compaction, forgotten producers, expired positions. */
 export class Housekeeping {
   private readonly options: HousekeepingOptions;
   private timer: Timer | null = null;
   private running: Promise<void> = Promise.resolve();
+  /** The round of compaction that is under way: a long one must not hold up the rest. */
+  private compacting: Promise<void> | null = null;
   private closed = false;
 
   constructor(options: HousekeepingOptions) {
@@ -31,7 +33,31 @@ export class Housekeeping {
   async close(): Promise<void> {
     this.closed = true;
     this.timer?.cancel();
+    // A compaction that is under way ends when its log is closed.
     await this.running;
+  }
+
+  /** Compacts what is due, one log after another. Resolves at the end of the round, also of one that runs already. */
+  compact(): Promise<void> {
+    this.compacting ??= this.compactAll().finally(() => (this.compacting = null));
+    return this.compacting;
+  }
+
+  private async compactAll(): Promise<void> {
+    const { topics, logger } = this.options;
+    for (const topic of topics.list()) {
+      // Internal topics keep themselves short (journal.ts).
+      if (topic.internal || !topic.settings.compacted) continue;
+      for (const { log, index } of topic.partitions) {
+        if (this.closed) return;
+        try {
+          const result = await log.compact(topic.settings.compaction);
+          if (result) logger.info('compacted', { topic: topic.name, partition: index, ...result });
+        } catch (error) {
+          if (!this.closed) logger.warn('compaction failed', { topic: topic.name, partition: index, error });
+        }
+      }
+    }
   }
 
   /** One round; errors are logged, the next round tries again. */
@@ -49,6 +75,7 @@ export class Housekeeping {
         }
       }
     }
+    void this.compact();
     try {
       await coordinator.expire();
     } catch (error) {

@@ -1,3 +1,4 @@
+import type { CompactionSettings } from '../log/compaction/select.ts';
 import type { LogConfig } from '../log/log.ts';
 import type { BrokerConfig } from './config.ts';
 import { refused } from './kafka-error.ts';
@@ -44,7 +45,7 @@ export const TOPIC_CONFIGS: Readonly<Record<string, ConfigDefinition>> = {
     type: 'list',
     default: 'delete',
     check: eachOneOf('delete', 'compact'),
-    documentation: 'Old segments are deleted by retention; a topic with compact alone keeps everything.',
+    documentation: 'delete: old segments go by retention. compact: of each key the newest record stays. Or both.',
     brokerName: 'log.cleanup.policy',
   },
   'compression.type': {
@@ -55,7 +56,13 @@ export const TOPIC_CONFIGS: Readonly<Record<string, ConfigDefinition>> = {
     documentation: 'Batches keep the codec of their producer.',
     brokerName: 'compression.type',
   },
-  'delete.retention.ms': known('long', '86400000', 'log.cleaner.delete.retention.ms'),
+  'delete.retention.ms': {
+    type: 'long',
+    default: '86400000',
+    check: atLeast(0),
+    documentation: 'How long compaction keeps tombstones and transaction markers after it first saw them.',
+    brokerName: 'log.cleaner.delete.retention.ms',
+  },
   'file.delete.delay.ms': known('long', '60000', 'log.segment.delete.delay.ms'),
   'flush.messages': known('long', LONG_MAX, 'log.flush.interval.messages'),
   'flush.ms': known('long', LONG_MAX, 'log.flush.interval.ms'),
@@ -64,7 +71,13 @@ export const TOPIC_CONFIGS: Readonly<Record<string, ConfigDefinition>> = {
   'leader.replication.throttled.replicas': known('list', ''),
   'local.retention.bytes': known('long', '-2', 'log.local.retention.bytes'),
   'local.retention.ms': known('long', '-2', 'log.local.retention.ms'),
-  'max.compaction.lag.ms': known('long', LONG_MAX, 'log.cleaner.max.compaction.lag.ms'),
+  'max.compaction.lag.ms': {
+    type: 'long',
+    default: LONG_MAX,
+    check: atLeast(1),
+    documentation: 'A record that is older makes the log due for compaction, whatever its dirty ratio.',
+    brokerName: 'log.cleaner.max.compaction.lag.ms',
+  },
   'max.message.bytes': {
     type: 'int',
     default: broker => String(broker.maxMessageBytes),
@@ -93,8 +106,20 @@ export const TOPIC_CONFIGS: Readonly<Record<string, ConfigDefinition>> = {
     documentation: 'Whether records keep their producer timestamp or get the broker time.',
     brokerName: 'log.message.timestamp.type',
   },
-  'min.cleanable.dirty.ratio': known('double', '0.5', 'log.cleaner.min.cleanable.ratio'),
-  'min.compaction.lag.ms': known('long', '0', 'log.cleaner.min.compaction.lag.ms'),
+  'min.cleanable.dirty.ratio': {
+    type: 'double',
+    default: '0.5',
+    check: value => (Number(value) >= 0 && Number(value) <= 1 ? null : 'must be from 0 to 1'),
+    documentation: 'Compaction waits until this part of the closed segments is not compacted yet.',
+    brokerName: 'log.cleaner.min.cleanable.ratio',
+  },
+  'min.compaction.lag.ms': {
+    type: 'long',
+    default: '0',
+    check: atLeast(0),
+    documentation: 'Younger records are not compacted.',
+    brokerName: 'log.cleaner.min.compaction.lag.ms',
+  },
   'min.insync.replicas': known('int', '1', 'min.insync.replicas'),
   preallocate: known('boolean', 'true', 'log.preallocate'),
   'remote.storage.enable': known('boolean', 'false'),
@@ -167,13 +192,15 @@ export function effectiveValue(name: string, own: Readonly<Record<string, string
   return typeof fallback === 'string' ? fallback : fallback(broker);
 }
 
-/** The settings that the produce path looks at, parsed once. */
+/** The settings that the broker looks at, parsed once. */
 export interface TopicSettings {
   maxMessageBytes: number;
   appendTime: boolean;
   compacted: boolean;
   timestampAfterMaxMs: number;
   timestampBeforeMaxMs: number;
+  /** What compaction goes by when the topic is compacted. */
+  compaction: CompactionSettings;
   log: LogConfig;
 }
 
@@ -182,15 +209,24 @@ export function topicSettings(own: Readonly<Record<string, string>>, broker: Bro
   const number = (name: string): number => Number(text(name));
   const policies = listOf(text('cleanup.policy'));
   const deletes = policies.includes('delete');
+  const compacted = policies.includes('compact');
+  const maxCompactionLagMs = number('max.compaction.lag.ms');
   return {
     maxMessageBytes: number('max.message.bytes'),
     appendTime: text('message.timestamp.type') === 'LogAppendTime',
-    compacted: policies.includes('compact'),
+    compacted,
     timestampAfterMaxMs: number('message.timestamp.after.max.ms'),
     timestampBeforeMaxMs: number('message.timestamp.before.max.ms'),
+    compaction: {
+      minCleanableDirtyRatio: number('min.cleanable.dirty.ratio'),
+      minCompactionLagMs: number('min.compaction.lag.ms'),
+      maxCompactionLagMs,
+      deleteRetentionMs: number('delete.retention.ms'),
+    },
     log: {
       segmentBytes: number('segment.bytes'),
-      segmentAgeMs: number('segment.ms'),
+      // The active segment is never compacted: it must close in time.
+      segmentAgeMs: compacted ? Math.min(number('segment.ms'), maxCompactionLagMs) : number('segment.ms'),
       retentionMs: deletes ? number('retention.ms') : -1,
       retentionBytes: deletes ? number('retention.bytes') : -1,
     },

@@ -1,11 +1,13 @@
 import { crc32c } from '../base/crc32c.ts';
+import { readVarint } from '../base/varint.ts';
 import { ATTRIBUTE, type BatchHeader, CODECS, checkBatch, isControl, isTransactional } from '../log/batch.ts';
+import { recordSpans, recordsSection } from '../log/record.ts';
 import { refused } from './kafka-error.ts';
 import type { TopicSettings } from './topic-config.ts';
 
 /**
  * Checks what a client wants appended to one partition: whole, undamaged batches that say the truth about
- * themselves. Nothing is decompressed. Throws a MillstreamError whose code is the name of Kafka's error.
+ * themselves. Nothing is decompressed, but for compacted topics, whose records need keys. Throws a MillstreamError whose code is the name of Kafka's error.
  */
 export function validateBatches(bytes: Uint8Array | null, settings: TopicSettings, now: number): BatchHeader[] {
   if (!bytes || bytes.length === 0) throw refused('INVALID_RECORD', 'A produce request must hold a record batch.');
@@ -17,6 +19,7 @@ export function validateBatches(bytes: Uint8Array | null, settings: TopicSetting
     }
     const header = checkBatch(bytes, at);
     checkHeader(header, settings, now);
+    if (settings.compacted) checkKeys(bytes.subarray(at, at + header.sizeBytes), header);
     headers.push(header);
     at += header.sizeBytes;
   }
@@ -55,6 +58,15 @@ function checkHeader(header: BatchHeader, settings: TopicSettings, now: number):
   }
   if (now - header.baseTimestamp > settings.timestampBeforeMaxMs) {
     throw refused('INVALID_TIMESTAMP', `Timestamp ${header.baseTimestamp} is too far behind the broker's clock.`);
+  }
+}
+
+/** Compaction would remove a record without a key. */
+function checkKeys(batch: Uint8Array, header: BatchHeader): void {
+  const section = recordsSection(batch, header);
+  for (const { bodyFrom } of recordSpans(section, header)) {
+    if (readVarint(section, { offset: bodyFrom }) >= 0) continue;
+    throw refused('INVALID_RECORD', 'A record without a key: every record of a compacted topic needs one.');
   }
 }
 

@@ -20,19 +20,24 @@ export interface DiskRead {
   batches: Uint8Array[];
   /** What they are views of; null when there are none. */
   buffer: Buffer | null;
+  /** Behind the batches that were passed over because compaction left only their headers; else the asked offset. */
+  passedTo: number;
 }
 
-const NOTHING: DiskRead = { batches: [], buffer: null };
+const RECORD_COUNT_AT = 57;
 
 /** Reads whole batches of one segment from the one containing `offset` on, all ending at or below `limit`. The buffer is
- * the caller's to give back. */
+ * the caller's to give back. Batches without a record are passed over unless `withEmpty`: kafkajs takes an answer that
+ * holds nothing else for the end of the log. */
 export async function readBatches(
   segment: Segment,
   buffers: ReadBuffers,
   offset: number,
   limit: number,
   maxBytes: number,
+  withEmpty = false,
 ): Promise<DiskRead> {
+  let passedTo = offset;
   const { offsets } = await segment.loadIndexes();
   const sizeBytes = segment.sizeBytes;
   let position = offsets.positionOf(offset);
@@ -41,8 +46,9 @@ export async function readBatches(
     const length = Math.min(wanted, sizeBytes - position);
     const buffer = buffers.take(length);
     const chunk = buffer.subarray(0, await segment.read(buffer.subarray(0, length), position));
-    const { batches, at, isEnd } = cut(chunk, offset, limit, maxBytes);
-    if (batches.length > 0) return { batches, buffer };
+    const { batches, at, isEnd, passed } = cut(chunk, offset, limit, maxBytes, withEmpty);
+    passedTo = Math.max(passedTo, passed);
+    if (batches.length > 0) return { batches, buffer, passedTo };
     const left = chunk.length - at;
     // Not reached yet (its batches are bigger than the slack), or the first batch did not fit into the read.
     if (left >= BATCH_HEADER_BYTES) wanted = Math.max(wanted, batchSizeAt(chunk, at));
@@ -50,7 +56,7 @@ export async function readBatches(
     if (isEnd || chunk.length === 0) break;
     position += at;
   }
-  return NOTHING;
+  return { batches: [], buffer: null, passedTo };
 }
 
 /** The whole batches in `chunk` that are asked for, and where the walk ended. */
@@ -59,15 +65,18 @@ function cut(
   offset: number,
   limit: number,
   maxBytes: number,
-): { batches: Uint8Array[]; at: number; isEnd: boolean } {
+  withEmpty: boolean,
+): { batches: Uint8Array[]; at: number; isEnd: boolean; passed: number } {
   const batches: Uint8Array[] = [];
   let room = maxBytes;
   let at = 0;
+  let passed = 0;
   while (at + BATCH_HEADER_BYTES <= chunk.length) {
     const size = batchSizeAt(chunk, at);
     const next = nextOffsetAt(chunk, at);
-    if (next > limit || size < BATCH_HEADER_BYTES) return { batches, at, isEnd: true };
-    if (next > offset) {
+    if (next > limit || size < BATCH_HEADER_BYTES) return { batches, at, isEnd: true, passed };
+    if (next > offset && !withEmpty && chunk.readInt32BE(at + RECORD_COUNT_AT) === 0) passed = next;
+    else if (next > offset) {
       if (at + size > chunk.length || (batches.length > 0 && size > room)) break;
       batches.push(chunk.subarray(at, at + size));
       room -= size;
@@ -75,7 +84,7 @@ function cut(
     }
     at += size;
   }
-  return { batches, at, isEnd: false };
+  return { batches, at, isEnd: false, passed };
 }
 
 /** The first record at or above `from` with a timestamp >= `timestamp`; null when the segment has none below `limit`. */

@@ -95,12 +95,11 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     this.activeSince =
       recovered.firstTimestamp === null ? null : Math.min(Math.max(recovered.firstTimestamp, 0), context.clock.now());
     this.tail = context.cache.tail();
-    const { aborted, observer, tail } = this;
-    const compacted = { name: this.name, directory: this.directory, segments: this.segments, aborted, observer, tail };
-    this.compaction = new LogCompaction(context, { ...compacted, upkeep: this.upkeep, log: this });
+    const { name, directory, segments, upkeep, aborted, observer, tail } = this;
+    const compacted = { name, directory, segments, upkeep, aborted, observer, tail, log: this };
+    this.compaction = new LogCompaction(context, compacted);
     this.listeners = new Listeners(context.logger);
     this.stableListeners = new Listeners(context.logger);
-    const { name, directory, segments, upkeep } = this;
     this.start = new LogStart(
       context,
       { name, directory, segments, upkeep, startOffset: recovered.startOffset },
@@ -309,6 +308,9 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     try {
       const read = await readBatches(segment, readBuffers, offset, limit, maxBytes);
       if (read.buffer) return read;
+      // Nothing but emptied batches: they are handed out only when nothing comes behind them.
+      if (read.passedTo >= limit) return await readBatches(segment, readBuffers, offset, limit, maxBytes, true);
+      if (read.passedTo > offset) return await this.readDisk(read.passedTo, limit, maxBytes);
       // An index that passes for one but leads astray.
       if (!segment.isWritable) await segment.rebuildIndexes();
       const again = await readBatches(segment, readBuffers, offset, limit, maxBytes);

@@ -78,12 +78,6 @@ export const NOT_YET: readonly KeyStatus[] = [
   later('topics.*.replication_factor', [1]),
   later('topics.*.compression', ['producer']),
   {
-    key: 'topics.*.cleanup',
-    severity: 'error',
-    message: 'is "compact", but compaction does not work yet',
-    harmless: ['delete'],
-  },
-  {
     key: 'topics.*.etl_modules',
     severity: 'error',
     message: 'is set, but on-produce modules do not work yet; use a pipeline',

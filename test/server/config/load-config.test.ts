@@ -271,7 +271,6 @@ describe('keys without effect', () => {
     ).toEqual([
       '2:1 `network.tls.cert_file` is set, but TLS is not served yet; remove it to serve plain text',
       '4:1 `engine.kind` is "kafka", but only "embedded" works yet',
-      '6:1 `topics.a.cleanup` is "compact", but compaction does not work yet',
       '8:1 `security.tls.enabled` is true, but TLS is not served yet; remove it to serve plain text',
     ]);
   });
