@@ -15,12 +15,14 @@ export interface WalkEnd {
 
 /**
  * Every batch of one file from its first byte, checked for its form and its CRC alone: what its fields mean beside
- * those of other batches is for `onBatch` to judge. `batchBytes` asks for the bytes of the batches it says yes to.
+ * those of other batches is for `onBatch` to judge. `wantsBytes` asks for
+ * each batch's bytes, `refuse` may end the walk before a batch.
  */
 export async function walkBatches(
   file: DiskFile,
   onBatch: (header: BatchHeader, position: number, bytes: Uint8Array | null) => void,
   wantsBytes = false,
+  refuse: (header: BatchHeader) => string | null = () => null,
 ): Promise<WalkEnd> {
   const size = await file.size();
   let position = 0;
@@ -53,6 +55,8 @@ export async function walkBatches(
     const known = here.subarray(CRC_FROM, header.sizeBytes);
     const sum = await crcOfRest(file, position + CRC_FROM + known.length, position + header.sizeBytes, crc32c(known));
     if (sum !== stored) return { position, bad: `a batch whose CRC is ${sum} while its header says ${stored}` };
+    const refused = refuse(header);
+    if (refused !== null) return { position, bad: refused };
     onBatch(header, position, wantsBytes ? here.subarray(0, header.sizeBytes) : null);
     position += header.sizeBytes;
   }
