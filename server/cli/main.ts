@@ -35,7 +35,9 @@ export async function main(argv: string[], io: Io = processIo(argv.includes('sta
   // The clock's timers do not keep a process alive, but a command that waits for a broker to come back must live.
   const alive = setInterval(() => {}, 2 ** 30);
   try {
-    return await dispatch(configLast(argv), io);
+    const code = await dispatch(configLast(argv), io);
+    await io.drained();
+    return code;
   } catch (thrown) {
     const error = asMillstreamError(thrown);
     if (error.kind === 'internal' && thrown instanceof Error && thrown.stack) io.err(`millstream: ${thrown.stack}\n`);

@@ -13,15 +13,9 @@ export function processIo(outlivesReader: boolean): Io {
     process.once(name, () => stopping.abort(name));
   }
   let failed: NodeJS.ErrnoException | null = null;
-  let waiting: (() => void)[] = [];
-  const settle = (): void => {
-    for (const done of waiting.splice(0)) done();
-  };
-  stdout.on('drain', settle);
   stdout.on('error', (error: NodeJS.ErrnoException) => {
     failed = error;
     if (!outlivesReader) stopping.abort('output');
-    settle();
   });
   stderr.on('error', () => {});
   return {
@@ -29,7 +23,7 @@ export function processIo(outlivesReader: boolean): Io {
       if (!failed) stdout.write(chunk);
     },
     drained: async () => {
-      if (!failed && stdout.writableNeedDrain) await new Promise<void>(done => (waiting = [...waiting, done]));
+      if (!failed) await new Promise<void>(done => void stdout.write('', () => done()));
       if (!failed || failed.code === 'EPIPE' || outlivesReader) return;
       throw new MillstreamError('unavailable', 'OUTPUT_FAILED', `the output cannot be written: ${failed.message}`);
     },

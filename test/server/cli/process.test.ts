@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Millstream } from '../../servers/millstream.ts';
-import { ended } from '../../servers/process.ts';
+import { ended, run } from '../../servers/process.ts';
 import { type Project, startProject } from '../support.ts';
 
 /* What only a real process shows: pipes that close, signals, exit codes. */
@@ -47,6 +47,17 @@ describe('the process', () => {
     child.stdout.destroy();
     expect(await ended(child)).toBe(0);
     expect(said.err).toBe('');
+  });
+
+  it.skipIf(!existsSync('/dev/full'))('says that its output cannot be written', async () => {
+    const { code, stderr } = await run('sh', [
+      '-c',
+      `'${process.execPath}' '${program}' consume many ${brokers.join(' ')} --from earliest > /dev/full`,
+    ]);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/^millstream: the output cannot be written: .*ENOSPC.*\n$/),
+    ]);
   });
 
   it('ends at ctrl-c while it waits for a line, after sending those before', async () => {
