@@ -2,8 +2,11 @@
  * kill -9 at random times while idempotent producers write: after every restart each acked record is there once, in
  * order, and so are the acked commits of a group. 20 rounds here; `npm run soak -- kill` runs 100.
  */
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { nodeDisk } from '../../core/base/node-disk.ts';
 import { seededRandom } from '../../core/base/random.ts';
+import { verifyData } from '../../core/broker/verify-data.ts';
 import { startKafka } from '../servers/kafka.ts';
 import { Millstream } from '../servers/millstream.ts';
 import { eventually, sleep } from '../servers/process.ts';
@@ -25,6 +28,17 @@ const startTarget = (): Promise<KillableTarget> =>
     ? startKafka()
     : // Small segments, so that kills fall on segment rolls too.
       Millstream.start({ config: { 'wal.segment_size_bytes': 1024 * 1024 } });
+
+/** What the kill left may end in a torn tail, but nothing below may be damaged or lost. */
+async function expectSound(server: KillableTarget): Promise<void> {
+  if (!(server instanceof Millstream)) return;
+  const { findings } = await verifyData({
+    disk: nodeDisk,
+    logDirectory: join(server.dataDir, 'log'),
+    metaDirectory: join(server.dataDir, 'meta'),
+  });
+  expect(findings.filter(finding => finding.severity === 'problem')).toEqual([]);
+}
 
 test('acked records and commits outlive kill -9', { timeout: 3_600_000 }, async () => {
   const rounds = countOr(20);
@@ -70,6 +84,7 @@ test('acked records and commits outlive kill -9', { timeout: 3_600_000 }, async 
         await sleep(random.float() * 400);
         await server.kill9();
       }
+      await expectSound(server);
       await server.restart();
       for (const verifier of verifiers) await verifier.check();
       const reader = await Wire.connect(server.bootstrap);
