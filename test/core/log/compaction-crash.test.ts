@@ -21,7 +21,7 @@ import { ManualClock } from './manual-clock.ts';
  * records, and what was committed is; offsets, batches and sequences are what they were. `npm run soak -- compaction`
  * runs 1,000 seeds.
  */
-const SEEDS = Number(process.env['SOAK_COUNT'] ?? 100);
+const SEEDS = Number(process.env['SOAK_COUNT'] ?? 50);
 const FIRST_SEED = Number(process.env['SEED'] ?? 0);
 const STEPS = 60;
 
@@ -88,6 +88,8 @@ class Simulation {
   private log!: PartitionLog;
   private compaction: Promise<unknown> | null = null;
   private life = 0;
+  /** A compacted segment has begun to take its originals' place since the last start. */
+  private swapping = false;
   compactions = 0;
   cutsInside = 0;
   /** Cuts that left a swap to be completed. */
@@ -130,6 +132,13 @@ class Simulation {
   }
 
   private async start(): Promise<void> {
+    this.swapping = false;
+    const { disk } = this;
+    const rename = disk.rename.bind(disk);
+    disk.rename = async (from, to) => {
+      await rename(from, to);
+      if (to.endsWith('.swap')) this.swapping = true;
+    };
     this.producers = new ProducerState(this.clock);
     this.store = await openLocalLogStore({
       directory: '/data/log',
@@ -216,13 +225,19 @@ class Simulation {
     if (this.random.float() < 0.3) await this.compaction;
   }
 
-  /** Somewhere in a compaction the power goes. */
+  /** Somewhere in a compaction the power goes; more often than chance would have it, right where files change hands. */
   private async cutWithin(): Promise<void> {
+    await this.compaction;
+    this.swapping = false;
     void this.compact();
-    for (let turns = this.below(this.random.float() < 0.5 ? 30 : 200); turns > 0 && this.compaction; turns--) {
-      await new Promise(resolve => setImmediate(resolve));
+    const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
+    const atSwap = this.random.float() < 0.7;
+    for (let turns = atSwap ? 1_000 : this.below(200); turns > 0 && this.compaction; turns--) {
+      if (atSwap && this.swapping) break;
+      await turn();
     }
-    await this.stop(this.random.float() < 0.7 ? 'cut' : 'kill');
+    if (atSwap) for (let turns = this.below(20); turns > 0; turns--) await turn();
+    await this.stop(this.random.float() < 0.8 ? 'cut' : 'kill');
   }
 
   private async compactOnFullDisk(): Promise<void> {
