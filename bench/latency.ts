@@ -9,6 +9,9 @@ import { eventually, sleep } from '../test/servers/process.ts';
 import { Wire } from '../test/servers/wire.ts';
 import { decodeBatches, decodeValues, encodeBatch } from '../test/servers/wire-batch.ts';
 
+/** Attribute bit of a control batch. */
+const CONTROL = 0x20;
+
 const PIPELINE = `name = "latency"
 
 [source]
@@ -44,13 +47,17 @@ export async function latency(ratePerSecond: number, seconds: number): Promise<R
 
     const read = async (): Promise<void> => {
       let next = 0;
+      let from = 0;
       while (next < total) {
-        const answer = await consumer.fetch('latency.out', 0, next, { minBytes: 1, maxWaitMs: 1000 });
+        const answer = await consumer.fetch('latency.out', 0, from, { minBytes: 1, maxWaitMs: 1000 });
         const now = performance.now();
         if (answer.error !== 0) throw new Error(`fetch: error ${answer.error}`);
         for (const batch of decodeBatches(answer.records)) {
-          for (const { offset, value } of decodeValues(batch)) {
-            if (offset < next) continue;
+          if (batch.lastOffset < from) continue;
+          from = batch.lastOffset + 1;
+          // Markers of transactions lie between the records.
+          if ((batch.attributes & CONTROL) !== 0) continue;
+          for (const { value } of decodeValues(batch)) {
             const { n } = JSON.parse(value.toString()) as { n: number };
             if (n !== next) throw new Error(`record ${n} where ${next} was due`);
             next++;
