@@ -119,6 +119,7 @@ export async function compose(settings: Settings, version: string, logger: Logge
       metrics,
       version,
       maxBatchBytes: config.broker.max_message_bytes,
+      autoCreateTopics: config.broker.auto_create_topics,
       requestTimeoutMs: HTTP_REQUEST_TIMEOUT_MS,
       pipelines: () => pipelines,
       waitingFor: () => (started ? [] : ['pipelines']),

@@ -1,24 +1,18 @@
 import fastify, { type FastifyInstance } from 'fastify';
-import type { Clock } from '../../../core/base/clock.ts';
 import { MillstreamError } from '../../../core/base/errors.ts';
 import type { Metrics } from '../../../core/base/metrics.ts';
-import type { EngineHost } from '../../../core/engine/host.ts';
 import { answerOtherMethods } from './methods.ts';
 import { metricsRoutes } from './metrics.ts';
 import { pageRoutes } from './page.ts';
 import { type PipelineView, pipelineRoutes } from './pipelines.ts';
 import { refuseUnreadable, sendProblem } from './problem.ts';
-import { recordRoutes } from './records.ts';
+import { recordRoutes, type RecordRoutesOptions } from './records.ts';
 
-export interface HttpServerOptions {
+export interface HttpServerOptions extends RecordRoutesOptions {
   host: string;
   port: number;
-  engineHost: EngineHost;
-  clock: Clock;
   metrics: Metrics;
   version: string;
-  /** Largest batch that a POST of records may make. */
-  maxBatchBytes: number;
   /** A request that has not arrived whole after this time is refused. */
   requestTimeoutMs: number;
   pipelines: () => PipelineView[];
@@ -68,7 +62,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     return { ready: waitingFor.length === 0, waiting_for: waitingFor };
   });
   metricsRoutes(app, options.metrics);
-  recordRoutes(app, options.engineHost, options.clock, options.maxBatchBytes);
+  recordRoutes(app, options);
   pipelineRoutes(app, options.pipelines);
   pageRoutes(app);
 

@@ -14,8 +14,18 @@ const MAX_LIMIT = 1000;
 const MAX_PAGE_BYTES = 8 * 1024 * 1024;
 const MAX_PARTITION = 2 ** 31 - 1;
 
+export interface RecordRoutesOptions {
+  engineHost: EngineHost;
+  clock: Clock;
+  /** Largest batch that a POST may make. */
+  maxBatchBytes: number;
+  /** A POST to a topic that is not there makes it. */
+  autoCreateTopics: boolean;
+}
+
 /** `POST` and `GET /api/v1/topics/NAME/records`. */
-export function recordRoutes(app: FastifyInstance, host: EngineHost, clock: Clock, maxBatchBytes: number): void {
+export function recordRoutes(app: FastifyInstance, options: RecordRoutesOptions): void {
+  const { engineHost: host, clock, maxBatchBytes, autoCreateTopics } = options;
   let turn = 0;
 
   app.post<{ Params: { name: string }; Querystring: Query }>('/api/v1/topics/:name/records', async request => {
@@ -24,7 +34,7 @@ export function recordRoutes(app: FastifyInstance, host: EngineHost, clock: Cloc
     const bytes = Buffer.isBuffer(body) ? body : Buffer.alloc(0);
     const records = recordsIn(bytes, type, single(query, 'key'), clock.now());
     refuseInternal(params.name);
-    const topic = await host.ensureTopic({ name: params.name });
+    const topic = autoCreateTopics ? await host.ensureTopic({ name: params.name }) : topicOf(host, params.name);
     const sticky = turn++;
     const byPartition = Map.groupBy(records.entries(), ([, record]) => partitionOf(record, topic, sticky));
     // All are checked before one is written.
@@ -51,8 +61,7 @@ export function recordRoutes(app: FastifyInstance, host: EngineHost, clock: Cloc
     const { params, query } = request;
     const room = { records: wholeNumberIn(query, 'limit', 1, MAX_LIMIT) ?? 100, bytes: MAX_PAGE_BYTES };
     const partition = wholeNumberIn(query, 'partition', 0, MAX_PARTITION);
-    const topic = host.topicInfo(params.name);
-    if (!topic) throw new MillstreamError('invalid', 'UNKNOWN_TOPIC', `there is no topic \`${params.name}\``);
+    const topic = topicOf(host, params.name);
     if (partition !== undefined) {
       const log = logOf(host, topic.name, partition);
       const page = await readPage(log, partition, offsetIn(query, log.startOffset, log.highWatermark), room);
@@ -85,6 +94,12 @@ function partitionOf(record: Placed, topic: TopicInfo, sticky: number): number {
     throw unknownPartition(topic.name, record.partition);
   }
   return record.key ? partitionFor(record.key, topic.partitions) : sticky % topic.partitions;
+}
+
+function topicOf(host: EngineHost, name: string): TopicInfo {
+  const topic = host.topicInfo(name);
+  if (!topic) throw new MillstreamError('invalid', 'UNKNOWN_TOPIC', `there is no topic \`${name}\``);
+  return topic;
 }
 
 function logOf(host: EngineHost, topic: string, partition: number) {

@@ -181,6 +181,19 @@ describe('the HTTP API and those who mean it no good', () => {
   });
 });
 
+it('makes no topic when the configuration says so', async () => {
+  const project = await startProject({
+    'millstream.toml':
+      '[broker]\nauto_create_topics = false\n[network]\nkafka_listen = "127.0.0.1:0"\nhttp_listen = "127.0.0.1:0"\n[topics.there]\n',
+  });
+  const post = async (topic: string): Promise<number> =>
+    (await fetch(`${project.url}/api/v1/topics/${topic}/records`, { method: 'POST', body: 'x' })).status;
+  expect(await post('elsewhere')).toBe(404);
+  expect(project.server.broker.topicInfo('elsewhere')).toBe(null);
+  expect(await post('there')).toBe(200);
+  await project.close();
+});
+
 it('gives up on a request that does not arrive', async () => {
   const server = await startHttpServer({
     host: '127.0.0.1',
@@ -190,6 +203,7 @@ it('gives up on a request that does not arrive', async () => {
     metrics: new Metrics(),
     version: '0',
     maxBatchBytes: 1000,
+    autoCreateTopics: true,
     requestTimeoutMs: 50,
     pipelines: () => [],
     waitingFor: () => [],
