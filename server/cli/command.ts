@@ -13,7 +13,7 @@ export interface Io {
   cwd: string;
   stdin: NodeJS.ReadableStream;
   isTerminal: boolean;
-  /** Aborted by SIGINT or SIGTERM, or when nobody reads the output any more (`| head`). */
+  /** Aborted by SIGINT, SIGTERM or SIGHUP, or when nobody reads the output any more (`| head`). */
   signal: AbortSignal;
   /** Ends the process now, whatever still runs in it. */
   leave(code: number): void;

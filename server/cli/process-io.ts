@@ -8,7 +8,8 @@ import type { Io } from './command.ts';
 export function processIo(outlivesReader: boolean): Io {
   const { stdout, stderr } = process;
   const stopping = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+  // SIGHUP: the terminal was closed.
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     // The second signal ends the process the usual way.
     process.once(name, () => stopping.abort(name));
   }

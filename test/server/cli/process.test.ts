@@ -94,19 +94,22 @@ describe('the process', () => {
     }
   });
 
-  it('starts in an empty folder with every default, outlives its screen, and stops at SIGTERM', async () => {
-    const { child, said } = begin(['start'], anyPorts);
-    await once(child.stdout, 'data');
-    child.stdout.destroy();
-    const port = /127\.0\.0\.1:(\d+) {4}any Kafka client/.exec(said.out)?.[1];
-    const own = ['--brokers', `127.0.0.1:${port}`];
-    expect(await project.run(['produce', 'greetings', ...own], 'hello\n')).toMatchObject({ code: 0 });
-    expect(await project.run(['consume', 'greetings', ...own, '--from', 'earliest', '-e'])).toMatchObject({
-      out: 'hello\n',
-    });
-    child.kill('SIGTERM');
-    expect(await ended(child)).toBe(0);
-  });
+  it.each(['SIGTERM', 'SIGHUP'] as const)(
+    'starts in an empty folder with every default, outlives its screen, and stops at %s',
+    async signal => {
+      const { child, said } = begin(['start'], anyPorts);
+      await once(child.stdout, 'data');
+      child.stdout.destroy();
+      const port = /127\.0\.0\.1:(\d+) {4}any Kafka client/.exec(said.out)?.[1];
+      const own = ['--brokers', `127.0.0.1:${port}`];
+      expect(await project.run(['produce', signal, ...own], 'hello\n')).toMatchObject({ code: 0 });
+      expect(await project.run(['consume', signal, ...own, '--from', 'earliest', '-e'])).toMatchObject({
+        out: 'hello\n',
+      });
+      child.kill(signal);
+      expect(await ended(child)).toBe(0);
+    },
+  );
 
   it('is gone after the time that a stop may take', async () => {
     const { child, said } = begin(['start'], { ...anyPorts, MILLSTREAM_OPERATIONS_GRACEFUL_SHUTDOWN_TIMEOUT_MS: '1' });
