@@ -9,6 +9,7 @@ import type { LogStore, PartitionLog } from '../../../core/log/log.ts';
 import { encodeMarker, readMarker } from '../../../core/log/marker.ts';
 import { encodeBatch, readRecords } from '../../../core/log/record.ts';
 import { verifyDirectory } from '../../../core/log/verify/verify-directory.ts';
+import { Model, type ModelBatch, type ModelRecord } from './compaction/model.ts';
 import { FaultDisk } from './fault-disk.ts';
 import { CONFIG, headersOf, ID } from './harness.ts';
 import { ManualClock } from './manual-clock.ts';
@@ -24,53 +25,6 @@ import { ManualClock } from './manual-clock.ts';
 const SEEDS = Number(process.env['SOAK_COUNT'] ?? 50);
 const FIRST_SEED = Number(process.env['SEED'] ?? 0);
 const STEPS = 60;
-
-interface ModelRecord {
-  offset: number;
-  key: string;
-  value: string | null;
-  timestamp: number;
-}
-
-interface ModelBatch {
-  baseOffset: number;
-  lastOffset: number;
-  producerId: number;
-  isTransactional: boolean;
-  marker: 'commit' | 'abort' | null;
-  records: ModelRecord[];
-}
-
-type Fate = 'plain' | 'committed' | 'aborted' | 'open';
-
-/** What was appended, as a list; everything else is worked out from it. */
-class Model {
-  batches: ModelBatch[] = [];
-  /** Offsets that a full read has once not found. */
-  readonly gone = new Set<number>();
-  promisedEnd = 0;
-
-  get end(): number {
-    return (this.batches.at(-1)?.lastOffset ?? -1) + 1;
-  }
-
-  /** What became of each batch's records. */
-  fates(): Map<ModelBatch, Fate> {
-    const fates = new Map<ModelBatch, Fate>();
-    const open = new Map<number, ModelBatch[]>();
-    for (const batch of this.batches) {
-      const { producerId, marker } = batch;
-      if (marker) {
-        for (const own of open.get(producerId) ?? []) fates.set(own, marker === 'commit' ? 'committed' : 'aborted');
-        open.delete(producerId);
-      } else if (batch.isTransactional) {
-        fates.set(batch, 'open');
-        open.set(producerId, [...(open.get(producerId) ?? []), batch]);
-      } else fates.set(batch, 'plain');
-    }
-    return fates;
-  }
-}
 
 class Simulation {
   private readonly random: Random;
