@@ -100,6 +100,14 @@ describe('the HTTP API', () => {
     expect(partitions).toEqual([-790332482, -790332482, -973932308].map(hash => (hash & 0x7fffffff) % 4));
   });
 
+  it('serves a page that is small and needs nothing from elsewhere', async () => {
+    const response = await fetch(project.url);
+    const page = await response.text();
+    expect(response.headers.get('content-security-policy')).toContain("default-src 'self'");
+    expect(page.length).toBeLessThan(15_000);
+    expect(page).not.toMatch(/(?:src|href)=["']?(?:https?:)?\/\//);
+  });
+
   it('explains what is wrong as problem+json', async () => {
     expect(await get('/api/v1/topics/nowhere/records')).toMatchObject({
       status: 404,
