@@ -1,7 +1,8 @@
+import { knownPositions, positionAnswers } from './committed-positions.ts';
 import type { Handlers } from '../request.ts';
 import type { Topics } from '../topics.ts';
 import { ErrorCode } from '../kafka-error.ts';
-import type { Coordinator, OffsetToCommit } from './coordinator.ts';
+import type { Coordinator } from './coordinator.ts';
 
 const BATCHED_FETCH_FROM = 8;
 
@@ -9,32 +10,10 @@ const BATCHED_FETCH_FROM = 8;
 export function offsetHandlers(coordinator: Coordinator, topics: Topics): Handlers {
   return {
     8: async body => {
-      const positions: OffsetToCommit[] = [];
-      for (const { name, partitions } of body.topics) {
-        const known = topics.get(name)?.partitions.length ?? 0;
-        for (const { partitionIndex, committedOffset, committedLeaderEpoch, committedMetadata } of partitions) {
-          if (partitionIndex < 0 || partitionIndex >= known) continue;
-          positions.push({
-            topic: name,
-            partition: partitionIndex,
-            offset: committedOffset,
-            leaderEpoch: committedLeaderEpoch,
-            metadata: committedMetadata,
-          });
-        }
-      }
+      const positions = knownPositions(body.topics, topics);
       const { groupId, memberId, groupInstanceId, generationIdOrMemberEpoch: generationId } = body;
       const codes = await coordinator.commit(groupId, { memberId, groupInstanceId, generationId }, positions);
-      const byPosition = new Map(positions.map(({ topic, partition }, i) => [`${topic}/${partition}`, codes[i]]));
-      return {
-        topics: body.topics.map(({ name, partitions }) => ({
-          name,
-          partitions: partitions.map(({ partitionIndex }) => ({
-            partitionIndex,
-            errorCode: byPosition.get(`${name}/${partitionIndex}`) ?? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
-          })),
-        })),
-      };
+      return positionAnswers(body.topics, positions, codes);
     },
     9: (body, { apiVersion }) => {
       if (apiVersion >= BATCHED_FETCH_FROM) {

@@ -1,6 +1,7 @@
+import { knownPositions, positionAnswers } from '../groups/committed-positions.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { ResponseInput } from '../../protocol/api.ts';
-import type { Coordinator, OffsetToCommit } from '../groups/coordinator.ts';
+import type { Coordinator } from '../groups/coordinator.ts';
 import { ErrorCode, errorCodeOf } from '../kafka-error.ts';
 import type { ProducerIds } from '../producer-ids.ts';
 import type { Handlers } from '../request.ts';
@@ -152,20 +153,7 @@ export function transactionHandlers(options: TransactionHandlersOptions): Handle
     },
     28: async (body, { apiVersion }) => {
       const { transactionalId, groupId, memberId, groupInstanceId, generationId } = body;
-      const positions: OffsetToCommit[] = [];
-      for (const { name, partitions } of body.topics) {
-        const known = topics.get(name)?.partitions.length ?? 0;
-        for (const { partitionIndex, committedOffset, committedLeaderEpoch, committedMetadata } of partitions) {
-          if (partitionIndex < 0 || partitionIndex >= known) continue;
-          positions.push({
-            topic: name,
-            partition: partitionIndex,
-            offset: committedOffset,
-            leaderEpoch: committedLeaderEpoch,
-            metadata: committedMetadata,
-          });
-        }
-      }
+      const positions = knownPositions(body.topics, topics);
       let codes: number[];
       try {
         const implicit = apiVersion >= IMPLICIT_OFFSETS_FROM;
@@ -175,16 +163,7 @@ export function transactionHandlers(options: TransactionHandlersOptions): Handle
         const code = codeOf(error, false);
         codes = positions.map(() => code);
       }
-      const byPosition = new Map(positions.map(({ topic, partition }, i) => [`${topic}/${partition}`, codes[i]]));
-      return {
-        topics: body.topics.map(({ name, partitions }) => ({
-          name,
-          partitions: partitions.map(({ partitionIndex }) => ({
-            partitionIndex,
-            errorCode: byPosition.get(`${name}/${partitionIndex}`) ?? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
-          })),
-        })),
-      };
+      return positionAnswers(body.topics, positions, codes);
     },
   };
 }
