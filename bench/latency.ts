@@ -1,5 +1,5 @@
 /**
- * Produce -> module -> output topic -> consumer, with a load generator of our own: records leave on a fixed schedule,
+ * Produce -> module -> output topic -> consumer of committed records, with a load generator of our own: records leave on a fixed schedule,
  * whatever the answers do (open loop), and a record's latency counts from its scheduled time.
  */
 import { writeFileSync } from 'node:fs';
@@ -49,7 +49,7 @@ export async function latency(ratePerSecond: number, seconds: number): Promise<R
       let next = 0;
       let from = 0;
       while (next < total) {
-        const answer = await consumer.fetch('latency.out', 0, from, { minBytes: 1, maxWaitMs: 1000 });
+        const answer = await consumer.fetch('latency.out', 0, from, { minBytes: 1, maxWaitMs: 1000, committed: true });
         const now = performance.now();
         if (answer.error !== 0) throw new Error(`fetch: error ${answer.error}`);
         for (const batch of decodeBatches(answer.records)) {

@@ -180,7 +180,7 @@ export class Wire {
     topic: string,
     partition: number,
     offset: number,
-    options: { maxBytes?: number; minBytes?: number; maxWaitMs?: number } = {},
+    options: { maxBytes?: number; minBytes?: number; maxWaitMs?: number; committed?: boolean } = {},
   ): Promise<FetchResult> {
     const maxBytes = i32(options.maxBytes ?? 10_000_000);
     const f = new Fields(
@@ -191,7 +191,8 @@ export class Wire {
         i32(options.maxWaitMs ?? 0),
         i32(options.minBytes ?? 0),
         maxBytes,
-        i8(0),
+        // Isolation level.
+        i8(options.committed ? 1 : 0),
         i32(0),
         i32(-1),
         i32(1),

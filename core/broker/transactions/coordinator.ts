@@ -262,7 +262,7 @@ export class Transactions {
       this.options.clock.setTimer(RETRY_MS, () => this.finishLater(transaction));
       throw error;
     }
-    this.store.complete(transaction, durable);
+    void this.store.complete(transaction, durable);
   }
 
   private finishLater(transaction: Transaction): void {

@@ -19,13 +19,14 @@ export interface RecoveryOptions extends MarkersOptions {
 export async function recover(options: RecoveryOptions): Promise<void> {
   const { byId, store, logger, topics, clock } = options;
   const decided = [...byId.values()].filter(transaction => transaction.isPrepared);
+  const completed: Promise<void>[] = [];
   for (const transaction of decided) {
     const stored = transaction.saved;
     const markers = appendMarkers(transaction, options, key => (stored ? endOf(stored, key) : Infinity));
-    store.complete(transaction, markers);
+    completed.push(store.complete(transaction, markers));
   }
   // Durable before a producer begins anew: else the next recovery could take new records for old ones.
-  await Promise.all(decided.map(({ settled }) => settled));
+  await Promise.all(completed);
   const current = new Map([...byId.values()].map(transaction => [transaction.producerId, transaction]));
   const aborting: Promise<void>[] = [];
   let continued = 0;

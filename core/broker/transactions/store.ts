@@ -74,8 +74,13 @@ export class TransactionStore {
     await this.journal?.append([{ transactionalId, stored: null }]);
   }
 
-  /** The markers are appended: the transaction is over, and that is stored once they are durable. */
-  complete(transaction: Transaction, markers: Promise<void>): void {
+  /**
+   * The markers are appended: the transaction is over, and that is stored behind them once they are durable. What is
+   * written about this id from then on lies behind it in the journal, so nobody has to wait for that record's own sync:
+   * a crash that loses it loses what came later too, and finds the decision and its markers. Resolves when the record is
+   * durable; never rejects.
+   */
+  complete(transaction: Transaction, markers: Promise<void>): Promise<void> {
     if (transaction.nextProducerId >= 0) {
       transaction.previousProducerId = transaction.producerId;
       transaction.producerId = transaction.nextProducerId;
@@ -87,15 +92,17 @@ export class TransactionStore {
     transaction.startedAt = -1;
     const stored = transaction.toStore();
     const entry = { transactionalId: transaction.id, stored };
+    const failed = (error: unknown): void => {
+      // The decision stands: recovery writes what is missing.
+      this.options.logger.warn('the end of a transaction could not be stored', { id: transaction.id, error });
+    };
+    let durable: Promise<void> | undefined;
     transaction.settled = markers
       .then(() => {
-        const durable = this.journal?.append([entry]);
+        durable = this.journal?.append([entry]).catch(failed);
         transaction.saved = stored;
-        return durable;
       })
-      .catch((error: unknown) => {
-        // The decision stands: recovery writes what is missing.
-        this.options.logger.warn('the end of a transaction could not be stored', { id: transaction.id, error });
-      });
+      .catch(failed);
+    return transaction.settled.then(() => durable);
   }
 }

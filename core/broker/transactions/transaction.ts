@@ -70,8 +70,9 @@ export class Transaction {
   timer: Timer | null = null;
   /** As it was last written to the journal. */
   saved: StoredTransaction | null = null;
-  /** Resolves when the markers of the last transaction are durable and that is in the journal: nothing else about this
-   * id may be written before, as it would hide the decision that recovery rewrites markers from. Never rejects. */
+  /** Resolves when the markers of the last transaction are durable and its end is appended to the journal: nothing else
+   * about this id may be written before, as it would hide the decision that recovery rewrites markers from. Never
+   * rejects. */
   settled: Promise<void> = Promise.resolve();
   private tail: Promise<unknown> = Promise.resolve();
 
