@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 
 const checks: [name: string, command: string, ...args: string[]][] = [
-  ['types', 'tsc', '-p', '.'],
+  ['types', 'tsc', '-p', '.', '--incremental', '--tsBuildInfoFile', 'node_modules/.cache/millstream/types.tsbuildinfo'],
   ['lint', 'oxlint', '--type-aware', '--deny-warnings'],
   ['format', 'biome', 'format', '.'],
   ['generated files', 'node', 'scripts/generate.ts', '--check'],

@@ -11,6 +11,7 @@ import { pipelineSchema } from '../etl/definition/schema.ts';
 import { configReference } from '../server/config/reference.ts';
 import { buildFrameHelper, frameHelperFile, frameHelperModule } from './build-frame-helper.ts';
 import { buildModules } from './build-modules.ts';
+import { digestOfInputs, isNoted, note } from './compiled.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
@@ -36,9 +37,15 @@ const unknown = names.filter(name => !(name in GENERATORS));
 if (unknown.length > 0)
   throw new Error(`there is no ${unknown.join(', ')}; there are ${Object.keys(GENERATORS).join(', ')}`);
 
+/** Those that compile, which takes long. */
+const COMPILED = ['helper', 'modules'];
+const digest = await digestOfInputs();
+const isCompiled = check && (await isNoted(digest));
+
 const stale: string[] = [];
 for (const [name, generate] of Object.entries(GENERATORS)) {
   if (names.length > 0 && !names.includes(name)) continue;
+  if (isCompiled && COMPILED.includes(name)) continue;
   for (const [path, bytes] of await generate()) {
     const committed = await readFile(path).catch(() => null);
     if (committed?.equals(bytes)) continue;
@@ -48,6 +55,7 @@ for (const [name, generate] of Object.entries(GENERATORS)) {
     await writeFile(path, bytes);
   }
 }
+if (stale.length === 0 && names.length === 0) await note(digest);
 if (stale.length === 0) console.log('every generated file is up to date');
 else console.log(stale.map(path => `${check ? 'stale' : 'written'}  ${path}`).join('\n'));
 if (check && stale.length > 0) {
