@@ -19,10 +19,10 @@ import type { EmbeddedMember } from './groups/embedded-members.ts';
 import { groupHandlers } from './groups/group-handlers.ts';
 import { offsetHandlers } from './groups/offset-handlers.ts';
 import { Housekeeping } from './housekeeping.ts';
+import { openInternal, settleInternal } from './internal-topic.ts';
 import { refused } from './kafka-error.ts';
 import { offsetForLeaderEpochHandler } from './leader-epoch.ts';
 import { listOffsetsHandler } from './list-offsets.ts';
-import type { Partition } from './partition.ts';
 import { produceHandler } from './produce.ts';
 import { ProducerIds } from './producer-ids.ts';
 import type { Connection, Handlers, RequestContext } from './request.ts';
@@ -118,14 +118,9 @@ export class Broker {
     const { disk, directory, store, config, clock, random, logger, metrics } = options;
     const catalogue = await Catalogue.open(disk, directory, options.clusterId ?? newClusterId(random));
     const topics = await Topics.open({ catalogue, store, config, clock, random, logger, metrics });
-    const offsetsTopic = await topics.ensure({
-      name: OFFSETS_TOPIC,
-      partitions: topics.get(OFFSETS_TOPIC)?.partitions.length ?? 1,
-      configs: { 'cleanup.policy': 'compact', 'segment.bytes': String(config.offsetsSegmentBytes) },
-      internal: true,
-    });
-    const partition = offsetsTopic.partitions[0] as Partition;
+    const partition = await openInternal(topics, OFFSETS_TOPIC, config);
     const coordinator = await Coordinator.open({ partition, config, clock, random, logger });
+    await settleInternal(topics, OFFSETS_TOPIC, config);
     const producerIds = new ProducerIds(catalogue);
     const transactions = await Transactions.open({ topics, groups: coordinator, producerIds, config, clock, logger });
     return new Broker(options, { topics, coordinator, transactions, producerIds, catalogue });

@@ -24,8 +24,8 @@ export interface BrokerConfig {
   transactionMaxTimeoutMs: number;
   /** A transactional id that had no transaction for so long is forgotten; those named `millstream.*` stay. */
   transactionalIdExpirationMs: number;
-  /** Size at which an internal topic (committed offsets, transactions) is rewritten as a snapshot. */
-  offsetsSegmentBytes: number;
+  /** segment.bytes of the internal topics (committed offsets, transactions): a start reads what is not compacted. */
+  internalSegmentBytes: number;
   /** How often retention and expiry run. */
   housekeepingIntervalMs: number;
 }
@@ -48,6 +48,6 @@ export const DEFAULT_BROKER_CONFIG: BrokerConfig = {
   producerIdExpirationMs: DAY_MS,
   transactionMaxTimeoutMs: 15 * 60_000,
   transactionalIdExpirationMs: 7 * DAY_MS,
-  offsetsSegmentBytes: 16 * 1024 * 1024,
+  internalSegmentBytes: 4 * 1024 * 1024,
   housekeepingIntervalMs: 60_000,
 };

@@ -46,8 +46,7 @@ export class Housekeeping {
   private async compactAll(): Promise<void> {
     const { topics, logger } = this.options;
     for (const topic of topics.list()) {
-      // Internal topics keep themselves short (journal.ts).
-      if (topic.internal || !topic.settings.compacted) continue;
+      if (!topic.settings.compacted) continue;
       for (const { log, index } of topic.partitions) {
         if (this.closed) return;
         try {

@@ -21,38 +21,36 @@ interface Slot {
   durable: CommittedOffset | null;
   /** The newest that is in the journal; the same as `durable` once its sync is through. */
   latest: CommittedOffset | null;
-  /** Ticket of `durable`. */
-  settled: number;
+  /** Their records' offsets in the journal. */
+  durableAt: number;
+  latestAt: number;
 }
 
 /**
  * The positions of all groups. A commit is `stage`d when it is appended to the journal and `settle`d when that is
  * durable; in between only this process sees it. What a transaction commits waits aside until the transaction ends.
+ * Of two positions the one counts whose record (`at`: its offset) is the newer, as in Kafka: so says what compaction
+ * leaves of the journal.
  */
 export class CommittedOffsets {
   private readonly groups = new Map<string, Map<string, Map<number, Slot>>>();
   private readonly open = new OpenOffsets();
-  private tickets = 0;
 
-  /** Returns the ticket that `settle` wants. */
-  stage(group: string, topic: string, partition: number, committed: CommittedOffset | null): number {
+  stage({ group, topic, partition }: PositionKey, committed: CommittedOffset | null, at: number): void {
     let topics = this.groups.get(group);
     if (!topics) this.groups.set(group, (topics = new Map()));
     let slots = topics.get(topic);
     if (!slots) topics.set(topic, (slots = new Map()));
     const slot = slots.get(partition);
-    if (slot) slot.latest = committed;
-    else slots.set(partition, { durable: null, latest: committed, settled: -1 });
-    return this.tickets++;
+    if (!slot) slots.set(partition, { durable: null, latest: committed, durableAt: -1, latestAt: at });
+    else if (at > slot.latestAt) Object.assign(slot, { latest: committed, latestAt: at });
   }
 
-  /** What is older than what stands changes nothing: a transaction's positions are durable before others that were
-   * staged earlier. */
-  settle(group: string, topic: string, partition: number, committed: CommittedOffset | null, ticket: number): void {
+  settle({ group, topic, partition }: PositionKey, committed: CommittedOffset | null, at: number): void {
     const slots = this.groups.get(group)?.get(topic);
     const slot = slots?.get(partition);
-    if (!slots || !slot || ticket < slot.settled) return;
-    slot.settled = ticket;
+    if (!slots || !slot || at < slot.durableAt) return;
+    slot.durableAt = at;
     slot.durable = committed;
     if (slot.latest !== null || committed !== null) return;
     slots.delete(partition);
@@ -61,22 +59,32 @@ export class CommittedOffsets {
   }
 
   /** Both at once: it is durable already. */
-  set({ group, topic, partition }: PositionKey, committed: CommittedOffset | null): void {
-    if (!committed) this.open.drop({ group, topic, partition });
-    const ticket = this.stage(group, topic, partition, committed);
-    this.settle(group, topic, partition, committed, ticket);
+  set(key: PositionKey, committed: CommittedOffset | null, at: number): void {
+    if (!committed) this.open.drop(key);
+    this.stage(key, committed, at);
+    this.settle(key, committed, at);
   }
 
   /** A position that counts once the producer's open transaction is committed. */
-  stageOpen(producerId: number, { group, topic, partition }: PositionKey, committed: CommittedOffset): void {
-    this.open.add(producerId, { group, topic, partition }, committed);
+  stageOpen(
+    producerId: number,
+    { group, topic, partition }: PositionKey,
+    committed: CommittedOffset,
+    at: number,
+  ): void {
+    this.open.add(producerId, { key: { group, topic, partition }, committed, at });
   }
 
-  /** The groups whose positions moved. */
-  endTransaction(producerId: number, kind: 'commit' | 'abort'): string[] {
+  /** What the producer's open transaction has staged. */
+  openOf(producerId: number): (PositionKey & { committed: CommittedOffset })[] {
+    return this.open.of(producerId).map(({ key, committed }) => ({ ...key, committed }));
+  }
+
+  /** The groups whose positions moved. `at`: the positions count from there on, not from where their records are. */
+  endTransaction(producerId: number, kind: 'commit' | 'abort', at?: number): string[] {
     const ended = this.open.take(producerId);
     if (kind === 'abort') return [];
-    for (const { key, committed } of ended) this.set(key, committed);
+    for (const { key, committed, at: own } of ended) this.set(key, committed, at ?? own);
     return [...new Set(ended.map(({ key }) => key.group))];
   }
 

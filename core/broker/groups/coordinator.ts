@@ -2,9 +2,11 @@ import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 import { type Random, uuidBytes } from '../../base/random.ts';
 import type { BrokerConfig } from '../config.ts';
+import { isUncompacted } from '../internal-topic.ts';
 import { Journal } from '../journal.ts';
 import { ErrorCode, errorCodeOf } from '../kafka-error.ts';
 import type { Partition } from '../partition.ts';
+import { adoptSnapshots } from './adopt-snapshots.ts';
 import { type CommittedOffset, CommittedOffsets } from './committed-offsets.ts';
 import { type EmbeddedMember, EmbeddedMembers } from './embedded-members.ts';
 import { Group, type GroupHost } from './group.ts';
@@ -54,15 +56,7 @@ export class Coordinator {
   private constructor(options: CoordinatorOptions) {
     this.options = options;
     const { partition, clock, logger, random, config } = options;
-    const state = (): Iterable<JournalEntry> => this.state();
-    this.journal = new Journal({
-      log: partition.log,
-      clock,
-      logger,
-      format: GROUP_RECORDS,
-      snapshotBytes: config.offsetsSegmentBytes,
-      state,
-    });
+    this.journal = new Journal({ partition, clock, logger, format: GROUP_RECORDS });
     this.host = {
       clock,
       logger,
@@ -70,9 +64,7 @@ export class Coordinator {
       newMemberId: prefix => `${prefix}-${uuidText(random)}`,
       save: async group => {
         const stored = group.toStore();
-        const durable = this.journal.append([{ kind: 'group', groupId: group.id, group: stored }]);
-        group.saved = stored;
-        await durable;
+        await this.journal.append([{ kind: 'group', groupId: group.id, group: stored }]).durable;
       },
     };
   }
@@ -82,14 +74,16 @@ export class Coordinator {
     const coordinator = new Coordinator(options);
     const { offsets, groups, host } = coordinator;
     const stored = new Map<string, Extract<JournalEntry, { kind: 'group' }>>();
+    const old = isUncompacted(options.partition.topic);
     await coordinator.journal.load({
-      entry: (entry, producerId) => {
+      entry: (entry, offset, producerId) => {
         if (entry.kind === 'group') stored.set(entry.groupId, entry);
-        else if (producerId >= 0 && entry.committed) offsets.stageOpen(producerId, entry, entry.committed);
-        else offsets.set(entry, entry.committed);
+        else if (producerId >= 0 && entry.committed) offsets.stageOpen(producerId, entry, entry.committed, offset);
+        else offsets.set(entry, entry.committed, offset);
       },
-      marker: (producerId, kind) => offsets.endTransaction(producerId, kind),
+      marker: (producerId, kind, offset) => offsets.endTransaction(producerId, kind, old ? offset : undefined),
     });
+    if (old) await adoptSnapshots(coordinator.journal, options.partition, stored.values(), offsets);
     for (const { groupId, group } of stored.values()) if (group) groups.set(groupId, Group.restore(group, host));
     for (const id of offsets.groupIds()) if (!groups.has(id)) groups.set(id, new Group(id, host));
     return coordinator;
@@ -217,10 +211,11 @@ export class Coordinator {
       partition,
       committed: { offset, leaderEpoch: leaderEpoch ?? -1, metadata: metadata ?? '', commitTimestamp },
     }));
-    const { appended, headers } = this.journal.appendInTransaction(entries, producer);
-    this.options.partition.follow(appended, headers);
-    for (const entry of entries) this.offsets.stageOpen(producer.producerId, entry, entry.committed);
-    return appended.durable;
+    const { baseOffset, durable } = this.journal.appendInTransaction(entries, producer);
+    for (const [i, entry] of entries.entries()) {
+      this.offsets.stageOpen(producer.producerId, entry, entry.committed, baseOffset + i);
+    }
+    return durable;
   }
 
   /** The partition that transactions with positions write to. */
@@ -270,16 +265,15 @@ export class Coordinator {
     changes: readonly (OffsetKey & { committed: CommittedOffset | null })[],
   ): Promise<void> {
     if (changes.length === 0) return;
-    const durable = this.journal.append(changes.map(change => ({ kind: 'offset', group: groupId, ...change })));
+    const entries = changes.map(change => ({ kind: 'offset' as const, group: groupId, ...change }));
+    const { baseOffset, durable } = this.journal.append(entries);
     if (!this.groups.has(groupId)) this.groups.set(groupId, new Group(groupId, this.host));
-    const staged = changes.map(({ topic, partition, committed }) => {
-      if (!committed) this.offsets.dropOpen({ group: groupId, topic, partition });
-      return { topic, partition, committed, ticket: this.offsets.stage(groupId, topic, partition, committed) };
-    });
-    await durable;
-    for (const { topic, partition, committed, ticket } of staged) {
-      this.offsets.settle(groupId, topic, partition, committed, ticket);
+    for (const [i, entry] of entries.entries()) {
+      if (!entry.committed) this.offsets.dropOpen(entry);
+      this.offsets.stage(entry, entry.committed, baseOffset + i);
     }
+    await durable;
+    for (const [i, entry] of entries.entries()) this.offsets.settle(entry, entry.committed, baseOffset + i);
   }
 
   /** Removes an empty group with its positions; resolves with an error code. */
@@ -301,7 +295,7 @@ export class Coordinator {
     const keys = known.map(({ topic, partition }) => ({ topic, partition }));
     group.die();
     this.groups.delete(group.id);
-    await this.journal.append([{ kind: 'group', groupId: group.id, group: null }]);
+    await this.journal.append([{ kind: 'group', groupId: group.id, group: null }]).durable;
     await this.forget(group.id, keys);
     if (this.groups.get(group.id)?.members.size === 0) this.groups.delete(group.id);
   }
@@ -339,15 +333,6 @@ export class Coordinator {
   close(): void {
     for (const group of this.groups.values()) group.die();
     this.groups.clear();
-  }
-
-  private *state(): Generator<JournalEntry> {
-    for (const group of this.groups.values()) {
-      if (group.saved) yield { kind: 'group', groupId: group.id, group: group.saved };
-    }
-    for (const groupId of this.offsets.groupIds()) {
-      for (const position of this.offsets.of(groupId, 'latest')) yield { kind: 'offset', group: groupId, ...position };
-    }
   }
 }
 

@@ -46,8 +46,6 @@ export class Group {
   protocolName: string | null = null;
   leader: string | null = null;
   readonly members = new Map<string, Member>();
-  /** As it was last stored; what changed since is lost with a crash, and its members then join again. */
-  saved: StoredGroup | null = null;
   /** Static members by group.instance.id. */
   readonly statics = new Map<string, string>();
   /** Ids handed out with MEMBER_ID_REQUIRED that did not come back yet. */
@@ -75,7 +73,6 @@ export class Group {
     group.state = group.members.size > 0 ? 'Stable' : 'Empty';
     if (stored.stateTimestamp >= 0) group.stateTimestamp = stored.stateTimestamp;
     for (const member of group.members.values()) group.keepAlive(member);
-    group.saved = stored;
     return group;
   }
 

@@ -3,23 +3,29 @@ import type { CommittedOffset, PositionKey } from './committed-offsets.ts';
 interface OpenOffset {
   key: PositionKey;
   committed: CommittedOffset;
+  /** The record's offset in the journal. */
+  at: number;
 }
 
 /** What open transactions are about to commit, by producer; a later position of one transaction replaces an earlier. */
 export class OpenOffsets {
   private readonly byProducer = new Map<number, Map<string, OpenOffset>>();
 
-  add(producerId: number, key: PositionKey, committed: CommittedOffset): void {
+  add(producerId: number, position: OpenOffset): void {
     let own = this.byProducer.get(producerId);
     if (!own) this.byProducer.set(producerId, (own = new Map()));
-    own.set(textOf(key), { key, committed });
+    own.set(textOf(position.key), position);
+  }
+
+  of(producerId: number): OpenOffset[] {
+    return [...(this.byProducer.get(producerId)?.values() ?? [])];
   }
 
   /** Removes and returns what the producer's transaction holds. */
   take(producerId: number): OpenOffset[] {
-    const own = this.byProducer.get(producerId);
+    const own = this.of(producerId);
     this.byProducer.delete(producerId);
-    return own ? [...own.values()] : [];
+    return own;
   }
 
   has(key: PositionKey): boolean {

@@ -64,7 +64,7 @@ export class Transactions {
 
   private constructor(options: TransactionsOptions) {
     this.options = options;
-    this.store = new TransactionStore(options, () => this.byId.values());
+    this.store = new TransactionStore(options);
   }
 
   /** Reads back what is stored, ends what a crash left half ended, and aborts what belongs to nobody. */

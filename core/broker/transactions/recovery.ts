@@ -21,7 +21,7 @@ export async function recover(options: RecoveryOptions): Promise<void> {
   const decided = [...byId.values()].filter(transaction => transaction.isPrepared);
   const completed: Promise<void>[] = [];
   for (const transaction of decided) {
-    const stored = transaction.saved;
+    const stored = transaction.found;
     const markers = appendMarkers(transaction, options, key => (stored ? endOf(stored, key) : Infinity));
     completed.push(store.complete(transaction, markers));
   }

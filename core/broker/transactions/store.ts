@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { Header } from '../../log/record.ts';
 import type { BrokerConfig } from '../config.ts';
+import { openInternal, settleInternal } from '../internal-topic.ts';
 import { Journal } from '../journal.ts';
 import type { Topics } from '../topics.ts';
 import { Transaction } from './transaction.ts';
@@ -17,12 +18,10 @@ export interface StoreOptions {
 /** The internal topic `__transaction_state`; made when the first transactional id comes. */
 export class TransactionStore {
   private readonly options: StoreOptions;
-  private readonly all: () => Iterable<Transaction>;
   private journal: Journal<TransactionEntry> | null = null;
 
-  constructor(options: StoreOptions, all: () => Iterable<Transaction>) {
+  constructor(options: StoreOptions) {
     this.options = options;
-    this.all = all;
   }
 
   async load(into: Map<string, Transaction>): Promise<void> {
@@ -40,38 +39,20 @@ export class TransactionStore {
   async open(): Promise<void> {
     if (this.journal) return;
     const { topics, config, clock, logger } = this.options;
-    const topic = await topics.ensure({
-      name: TRANSACTIONS_TOPIC,
-      partitions: topics.get(TRANSACTIONS_TOPIC)?.partitions.length ?? 1,
-      configs: { 'cleanup.policy': 'compact', 'segment.bytes': String(config.offsetsSegmentBytes) },
-      internal: true,
-    });
-    const log = topic.partitions[0]?.log;
-    if (!log || this.journal) return;
-    const all = this.all;
-    this.journal = new Journal({
-      log,
-      clock,
-      logger,
-      format: TRANSACTION_RECORDS,
-      snapshotBytes: config.offsetsSegmentBytes,
-      *state() {
-        for (const { id: transactionalId, saved: stored } of all()) if (stored) yield { transactionalId, stored };
-      },
-    });
+    const partition = await openInternal(topics, TRANSACTIONS_TOPIC, config);
+    await settleInternal(topics, TRANSACTIONS_TOPIC, config);
+    this.journal ??= new Journal({ partition, clock, logger, format: TRANSACTION_RECORDS });
   }
 
   /** Writes the transaction as it is now, in this turn; resolves when that is durable. */
   async save(transaction: Transaction, headers: readonly Header[] = []): Promise<void> {
     if (!this.journal) throw new TypeError('__transaction_state is not open');
     const stored = transaction.toStore(headers);
-    const durable = this.journal.append([{ transactionalId: transaction.id, stored }]);
-    transaction.saved = stored;
-    await durable;
+    await this.journal.append([{ transactionalId: transaction.id, stored }]).durable;
   }
 
   async remove(transactionalId: string): Promise<void> {
-    await this.journal?.append([{ transactionalId, stored: null }]);
+    await this.journal?.append([{ transactionalId, stored: null }]).durable;
   }
 
   /**
@@ -90,8 +71,7 @@ export class TransactionStore {
     transaction.state = transaction.state === 'PrepareCommit' ? 'CompleteCommit' : 'CompleteAbort';
     transaction.partitions.clear();
     transaction.startedAt = -1;
-    const stored = transaction.toStore();
-    const entry = { transactionalId: transaction.id, stored };
+    const entry = { transactionalId: transaction.id, stored: transaction.toStore() };
     const failed = (error: unknown): void => {
       // The decision stands: recovery writes what is missing.
       this.options.logger.warn('the end of a transaction could not be stored', { id: transaction.id, error });
@@ -99,8 +79,7 @@ export class TransactionStore {
     let durable: Promise<void> | undefined;
     transaction.settled = markers
       .then(() => {
-        durable = this.journal?.append([entry]).catch(failed);
-        transaction.saved = stored;
+        durable = this.journal?.append([entry]).durable.catch(failed);
       })
       .catch(failed);
     return transaction.settled.then(() => durable);

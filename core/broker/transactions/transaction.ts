@@ -68,8 +68,8 @@ export class Transaction {
   /** The end is being prepared: nothing joins the transaction any more. */
   ending = false;
   timer: Timer | null = null;
-  /** As it was last written to the journal. */
-  saved: StoredTransaction | null = null;
+  /** What was found at the start; recovery looks at the headers of a decision that is carried out late. */
+  found: StoredTransaction | null = null;
   /** Resolves when the markers of the last transaction are durable and its end is appended to the journal: nothing else
    * about this id may be written before, as it would hide the decision that recovery rewrites markers from. Never
    * rejects. */
@@ -85,7 +85,7 @@ export class Transaction {
     const { partitions, headers: _, transactionalId: __, ...fields } = stored;
     Object.assign(transaction, fields);
     for (const key of partitions) transaction.add(key);
-    transaction.saved = stored;
+    transaction.found = stored;
     return transaction;
   }
 

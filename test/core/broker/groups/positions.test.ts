@@ -215,26 +215,3 @@ describe('groups', () => {
     ]);
   });
 });
-
-describe('the journal', () => {
-  it('is written anew when it has grown, and loses nothing by that', async () => {
-    await test.close();
-    test = await TestBroker.open({ clock, config: { offsetsSegmentBytes: 20_000 } });
-    await test.broker.topics.create({ name: 'orders', partitions: 3 });
-    const { memberId, generation } = await joinAlone('active');
-    const log = test.broker.log('__consumer_offsets', 0);
-    for (let round = 0; round < 400; round++) {
-      await test.broker.commitOffset(`g${round % 7}`, 'orders', round % 3, {
-        offset: round,
-        metadata: 'x'.repeat(100),
-      });
-    }
-    expect(log?.startOffset).toBeGreaterThan(100);
-    expect(log?.sizeBytes).toBeLessThan(100_000);
-    const before = await Promise.all([0, 1, 2, 3, 4, 5, 6].map(i => fetchAll(`g${i}`)));
-    expect(before.flat()).toHaveLength(21);
-    await restart({ config: { offsetsSegmentBytes: 20_000 } });
-    expect(await Promise.all([0, 1, 2, 3, 4, 5, 6].map(i => fetchAll(`g${i}`)))).toEqual(before);
-    expect((await test.ask(12, 3, { groupId: 'active', generationId: generation, memberId })).errorCode).toBe(0);
-  });
-});

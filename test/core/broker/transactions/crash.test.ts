@@ -139,7 +139,7 @@ async function run(seed: number): Promise<{ committed: number; unknown: number }
   const random = seededRandom(seed);
   let disk = new FaultDisk(random);
   const clock = new ManualClock();
-  const config = { offsetsSegmentBytes: random.float() < 0.5 ? 3_000 : 1e6, segmentBytes: 4_000 };
+  const config = { internalSegmentBytes: random.float() < 0.5 ? 3_000 : 1e6, segmentBytes: 4_000 };
   const actors: Actor[] = [
     new WireActor('one', random, 1),
     new WireActor('two', random, 2),

@@ -156,26 +156,6 @@ describe('positions in a transaction', () => {
     expect(await producer.commitOffset('readers', 'input', 0, 1)).toBe(ErrorCode.INVALID_TXN_STATE);
     expect(await producer.commitOffset('readers', 'input', 0, 1, 5)).toBe(0);
   });
-
-  it('survive a rewrite of the journal while the transaction is open', async () => {
-    await test.close();
-    test = await TestBroker.open({ clock, config: { offsetsSegmentBytes: 2000 } });
-    await test.broker.topics.create({ name: 'input', partitions: 2 });
-    producer = new TransactionalClient(test, 'copier');
-    await producer.init();
-    await producer.addOffsets('readers');
-    await producer.commitOffset('readers', 'input', 0, 77);
-    for (let i = 0; i < 60; i++) {
-      await test.broker.commitOffset('others', 'input', 0, { offset: i, metadata: 'x'.repeat(50) });
-    }
-    expect(test.broker.log('__consumer_offsets', 0)?.endOffset).toBeGreaterThan(60);
-    await restart();
-    const after = new TransactionalClient(test, 'copier');
-    after.take(producer.producerId, producer.producerEpoch);
-    expect(await after.end(true)).toBe(0);
-    expect(await position('readers', true)).toMatchObject({ committedOffset: 77 });
-    expect(await position('others', true)).toMatchObject({ committedOffset: 59 });
-  });
 });
 
 describe('fencing', () => {
