@@ -1,5 +1,6 @@
 import type { Disk } from '../base/disk.ts';
 import { MillstreamError } from '../base/errors.ts';
+import { makeDirectoryDurably } from '../base/make-directory.ts';
 
 /*
  * What the broker knows beside the logs: one JSON file `catalogue.json`, replaced as a whole (written beside it,
@@ -61,7 +62,7 @@ export class Catalogue {
 
   /** Kind `data`, code CORRUPT_CATALOGUE when the file does not parse. */
   static async open(disk: Disk, directory: string, newClusterId: string): Promise<Catalogue> {
-    await disk.makeDirectory(directory);
+    await makeDirectoryDurably(disk, directory);
     return new Catalogue(disk, directory, await readContent(disk, `${directory}/${FILE}`), newClusterId);
   }
 

@@ -1,9 +1,9 @@
-import { dirname, resolve } from 'node:path';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Disk } from '../base/disk.ts';
 import { MillstreamError } from '../base/errors.ts';
 import type { LockHost } from '../base/lock-host.ts';
 import type { Logger } from '../base/logger.ts';
+import { makeDirectoryDurably } from '../base/make-directory.ts';
 import type { Metrics } from '../base/metrics.ts';
 import type { Random } from '../base/random.ts';
 import { inlineRunner } from './compaction/inline-runner.ts';
@@ -75,7 +75,7 @@ const MAX_PREALLOCATE_BYTES = 16 * 1024 * 1024;
 /** Opens (or makes) a directory of logs in Kafka's layout. */
 export async function openLocalLogStore(options: LocalLogStoreOptions): Promise<LogStore> {
   const { disk, directory } = options;
-  await makeDirectoryDurably(disk, resolve(directory));
+  await makeDirectoryDurably(disk, directory);
   const lock = options.lockHost ? await DirectoryLock.acquire(options.lockHost, directory) : null;
   const store = new LocalLogStore(options, lock);
   try {
@@ -85,17 +85,6 @@ export async function openLocalLogStore(options: LocalLogStoreOptions): Promise<
     throw error;
   }
   return store;
-}
-
-/** Every folder on the way that had to be made is synced into its parent. */
-async function makeDirectoryDurably(disk: Disk, path: string): Promise<void> {
-  const parent = dirname(path);
-  if (!(await disk.exists(path)) && parent !== path) {
-    await makeDirectoryDurably(disk, parent);
-    await disk.makeDirectory(path);
-  }
-  // Also when it is there already: the process that made it may have died before this.
-  await disk.syncDirectory(parent);
 }
 
 class LocalLogStore implements LogStore {

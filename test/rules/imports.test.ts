@@ -41,7 +41,7 @@ const NODE: Record<string, readonly string[]> = {
   'core/base/network.ts': ['node:stream'],
   'core/client/connection.ts': ['node:stream'],
   // Takes paths apart; touches no disk.
-  'core/log/local-log-store.ts': ['node:path'],
+  'core/base/make-directory.ts': ['node:path'],
   // Workers are what the sandbox is made of; their default number comes from the cores.
   'etl/sandbox/': ['node:worker_threads', 'node:os'],
   // Modules are read once, at start, before there is anything to lose; the digest is their version.
