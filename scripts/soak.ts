@@ -11,6 +11,12 @@ import { join } from 'node:path';
 const SUITES: Record<string, { file: string; count: number; unit: string; config?: string }> = {
   kill: { file: 'test/faults/kill.test.ts', count: 100, unit: 'rounds' },
   fuzz: { file: 'test/faults/fuzz.test.ts', count: 100_000, unit: 'frames' },
+  powercut: {
+    file: 'test/simulation/powercut.test.ts',
+    count: 10_000,
+    unit: 'seeds',
+    config: 'vitest.simulation.config.ts',
+  },
   compaction: {
     file: 'test/core/log/compaction-crash.test.ts',
     count: 1_000,

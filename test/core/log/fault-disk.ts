@@ -7,6 +7,7 @@ import type { Random } from '../../../core/base/random.ts';
  * plus, of each change that no completed sync covers, all, nothing or (writes) some 512-byte sectors.
  */
 const SECTOR_BYTES = 512;
+const KEEPS: Record<Fate, number> = { lost: 0, some: 0.5, kept: 1 };
 
 type Change = { kind: 'write'; position: number; bytes: Buffer } | { kind: 'truncate'; length: number };
 
@@ -60,6 +61,12 @@ type NameChange =
 
 type Names = Map<string, Inode | 'directory'>;
 
+/** What becomes of changes that no completed sync covers. */
+export type Fate = 'lost' | 'some' | 'kept';
+
+/** What a program does to files between syncs: where cuts are worth most. */
+export type DiskEvent = 'name' | 'truncate' | 'synced';
+
 export interface Faults {
   /** Bytes that all files together may have. */
   capacity: number;
@@ -71,6 +78,10 @@ export interface Faults {
 
 export class FaultDisk implements Disk {
   faults: Faults = { capacity: Infinity, shortWrites: 0, datasyncsUntilFailure: Infinity };
+  /** Told of every change of a name, every truncation and every completed sync. */
+  onEvent: (event: DiskEvent, path: string) => void = () => {};
+  /** Asked at every sync, on the stack of whoever wants it: true makes it a sync that does nothing. */
+  skipsSync: (path: string) => boolean = () => false;
   private readonly random: Random;
   private readonly names: Names;
   private readonly durableNames: Names;
@@ -84,9 +95,10 @@ export class FaultDisk implements Disk {
   }
 
   /** The power goes: this disk answers nobody any more; the one returned holds what survived. */
-  cut(): FaultDisk {
+  cut(fate: { names: Fate; data: Fate } = { names: 'some', data: 'some' }): FaultDisk {
     this.dead = true;
-    for (const change of this.pendingNames) if (this.random.float() < 0.5) applyName(this.durableNames, change);
+    const names = KEEPS[fate.names];
+    for (const change of this.pendingNames) if (this.random.float() < names) applyName(this.durableNames, change);
     const survivors: Names = new Map();
     const made = new Map<Inode, Inode>();
     for (const [path, node] of this.durableNames) {
@@ -94,7 +106,7 @@ export class FaultDisk implements Disk {
       if (node === 'directory') survivors.set(path, node);
       else {
         let copy = made.get(node);
-        if (!copy) made.set(node, (copy = this.surviving(node)));
+        if (!copy) made.set(node, (copy = this.surviving(node, fate.data)));
         survivors.set(path, copy);
       }
     }
@@ -184,11 +196,13 @@ export class FaultDisk implements Disk {
   }
 
   async syncDirectory(path: string): Promise<void> {
+    if (this.skipsSync(path)) return this.pass();
     const covered = new Set(this.pendingNames.filter(change => namesOf(change).some(name => dirname(name) === path)));
     await this.pass();
     // A sync that began later may have ended before: what it made durable is not made so again.
     for (const change of this.pendingNames) if (covered.has(change)) applyName(this.durableNames, change);
     this.pendingNames = this.pendingNames.filter(change => !covered.has(change));
+    this.onEvent('synced', path);
   }
 
   async space(): Promise<{ free: number; total: number }> {
@@ -214,6 +228,7 @@ export class FaultDisk implements Disk {
       return bytes.length;
     };
     const truncate = (length: number): void => {
+      this.onEvent('truncate', path);
       node.content.apply({ kind: 'truncate', length });
       node.pending.push({ kind: 'truncate', length });
     };
@@ -244,6 +259,7 @@ export class FaultDisk implements Disk {
       },
       truncateSync: truncate,
       datasync: async () => {
+        if (this.skipsSync(path)) return this.pass();
         const covered = new Set(node.pending);
         await this.pass(this.random.float() < 0.1 ? 30 : 3);
         const left = node.pending.filter(change => covered.has(change));
@@ -251,6 +267,7 @@ export class FaultDisk implements Disk {
         // As Linux does: after the error the pages count as clean, and what they held is on no disk.
         if (this.faults.datasyncsUntilFailure-- <= 0) throw failure('EIO', path);
         for (const change of left) node.durable.apply(change);
+        this.onEvent('synced', path);
       },
       close: () => this.pass(),
     };
@@ -259,6 +276,7 @@ export class FaultDisk implements Disk {
   private change(change: NameChange): void {
     applyName(this.names, change);
     this.pendingNames.push(change);
+    this.onEvent('name', namesOf(change).at(-1) as string);
   }
 
   /** Some turns of the event loop; for ever once the disk is dead. */
@@ -281,10 +299,10 @@ export class FaultDisk implements Disk {
     return true;
   }
 
-  private surviving(node: Inode): Inode {
+  private surviving(node: Inode, fate: Fate): Inode {
     const content = node.durable.copy();
-    for (const change of node.pending) {
-      const luck = this.random.float();
+    for (const change of fate === 'lost' ? [] : node.pending) {
+      const luck = fate === 'kept' ? 0.5 : this.random.float();
       if (luck < 0.35) continue;
       if (luck < 0.7 || change.kind === 'truncate') content.apply(change);
       else for (const sector of this.sectorsOf(change)) content.apply(sector);

@@ -5,10 +5,10 @@ export class TransactionalClient {
   readonly id: string;
   producerId = -1;
   producerEpoch = -1;
-  private readonly test: TestBroker;
+  private readonly test: Pick<TestBroker, 'ask'>;
   private readonly sequences = new Map<string, number>();
 
-  constructor(test: TestBroker, id: string) {
+  constructor(test: Pick<TestBroker, 'ask'>, id: string) {
     this.test = test;
     this.id = id;
   }

@@ -1,0 +1,51 @@
+import type { Clock } from '../../core/base/clock.ts';
+
+/** A clock that moves when the simulation says so; its wall time also jumps, in both directions. */
+export class JumpingClock implements Clock {
+  private time: number;
+  private wall: number;
+  private timers: { at: number; order: number; callback: () => void }[] = [];
+  private made = 0;
+
+  constructor(from: { time: number; wall: number } = { time: 0, wall: 1_700_000_000_000 }) {
+    this.time = from.time;
+    this.wall = from.wall;
+  }
+
+  now(): number {
+    return this.wall;
+  }
+
+  monotonic(): number {
+    return this.time;
+  }
+
+  setTimer(delayMs: number, callback: () => void): { cancel(): void } {
+    const timer = { at: this.time + Math.max(0, delayMs), order: this.made++, callback };
+    this.timers.push(timer);
+    return { cancel: () => (this.timers = this.timers.filter(other => other !== timer)) };
+  }
+
+  /** Time passes; what is due is called back, earliest first. */
+  advance(ms: number): void {
+    this.time += ms;
+    this.wall += ms;
+    for (;;) {
+      const due = this.timers.filter(({ at }) => at <= this.time).toSorted((a, b) => a.at - b.at || a.order - b.order);
+      const first = due[0];
+      if (!first) return;
+      this.timers = this.timers.filter(timer => timer !== first);
+      first.callback();
+    }
+  }
+
+  /** Somebody sets the clock. */
+  jump(ms: number): void {
+    this.wall += ms;
+  }
+
+  /** The same time for the next life, without the timers of this one. */
+  next(): JumpingClock {
+    return new JumpingClock({ time: this.time, wall: this.wall });
+  }
+}

@@ -1,0 +1,127 @@
+import { readFileSync } from 'node:fs';
+import type { Random } from '../../core/base/random.ts';
+import { CELL_BYTES } from '../../etl/sandbox/cell.ts';
+import { FrameHelper } from '../../etl/sandbox/frame-helper/frame-helper.ts';
+import { instrument } from '../../etl/sandbox/instrument.ts';
+import type { ChainMessage } from '../../etl/sandbox/messages.ts';
+import type { ChainSpec, Lane, LaneTask, Sandbox, StoredModule, TaskResult } from '../../etl/sandbox/sandbox.ts';
+import { WorkerLane, type WorkerShared } from '../../etl/sandbox/worker-lane.ts';
+import { assemble, guestText, moduleOf } from '../etl/sandbox/guests.ts';
+import { type Life, turns } from './life.ts';
+
+/* Real modules, run by what runs inside a worker, on this thread: no other thread has a say in the order of things. */
+
+export const PASSTHROUGH = moduleOf(readFileSync('modules/passthrough/passthrough.wasm'), 'passthrough');
+/** Acts on the first character of a value, as `checker/model.ts` tells. */
+export const SORT = moduleOf(assemble(guestText()), 'sort');
+/** Small letters: what `sort` has doubled passes. */
+export const SIFT = moduleOf(
+  assemble(
+    guestText({
+      special: `
+        (if (i32.eq (local.get $kind) (i32.const 50)) (then (local.set $kind (i32.const 0))))
+        (if (i32.eq (local.get $kind) (i32.const 100)) (then (local.set $kind (i32.const 68))))
+        (if (i32.eq (local.get $kind) (i32.const 114)) (then (local.set $kind (i32.const 82))))
+        (if (i32.eq (local.get $kind) (i32.const 102)) (then (local.set $kind (i32.const 70))))`,
+    }),
+  ),
+  'sift',
+);
+
+/** Compiled once for all runs. */
+const compiled = new Map<string, WebAssembly.Module>();
+
+function compile(module: StoredModule, memoryBytes: number): WebAssembly.Module {
+  let made = compiled.get(module.sha256);
+  if (!made) {
+    made = new WebAssembly.Module(instrument(module.bytes, memoryBytes) as Uint8Array<ArrayBuffer>);
+    compiled.set(module.sha256, made);
+  }
+  return made;
+}
+
+export function inProcessSandbox(life: Life, random: Random): Sandbox {
+  const shared: WorkerShared = {
+    helper: new FrameHelper(),
+    cell: new Int32Array(new SharedArrayBuffer(CELL_BYTES)),
+    now: () => life.clock.monotonic(),
+  };
+  return {
+    async probe(chain) {
+      new WorkerLane({ chain: messageOf(chain), memory: [] }, shared).start();
+    },
+    openLane: chain => new InProcessLane(new WorkerLane({ chain: messageOf(chain), memory: [] }, shared), life, random),
+    async close() {},
+  };
+}
+
+class InProcessLane implements Lane {
+  private readonly lane: WorkerLane;
+  private readonly life: Life;
+  private readonly random: Random;
+  private last: Promise<unknown> = Promise.resolve();
+
+  constructor(lane: WorkerLane, life: Life, random: Random) {
+    this.lane = lane;
+    this.life = life;
+    this.random = random;
+  }
+
+  run(task: LaneTask): Promise<TaskResult> {
+    const mine = this.last.then(() => this.runNow(task));
+    this.last = mine.catch(() => {});
+    return mine;
+  }
+
+  async close(): Promise<void> {
+    await this.last;
+  }
+
+  private async runNow({ batches, from, samples }: LaneTask): Promise<TaskResult> {
+    await turns(1 + Math.floor(this.random.float() * 3));
+    await this.life.unlessOver();
+    const { buffer, byteOffset, length } = batches;
+    const at = this.life.clock.now();
+    const blame = { suspects: [], condemned: [], modes: [] };
+    const message = {
+      kind: 'run',
+      task: 1,
+      lane: 1,
+      open: null,
+      buffer,
+      byteOffset,
+      length,
+      from,
+      samples,
+      at,
+      blame,
+    } as const;
+    return { ...this.lane.run(message, batches).result, recycled: null };
+  }
+}
+
+function messageOf({ pipeline, steps, outputs, source }: ChainSpec): ChainMessage {
+  const { topic, partition } = source;
+  return {
+    pipeline,
+    outputs,
+    source,
+    steps: steps.map(({ name, module, onError, memoryBytes, maxFailuresInARow, config }) => ({
+      name,
+      module: compile(module, memoryBytes),
+      sha256: module.sha256,
+      init: Buffer.from(
+        JSON.stringify({
+          config: config ?? {},
+          outputs: outputs.map(output => output.name),
+          topic,
+          partition,
+          step: name,
+        }),
+      ),
+      onError,
+      memoryBytes,
+      maxFailuresInARow,
+    })),
+  };
+}

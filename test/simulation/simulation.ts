@@ -1,0 +1,386 @@
+import { type Random, seededRandom } from '../../core/base/random.ts';
+import { verifyData } from '../../core/broker/verify-data.ts';
+import { Metrics } from '../../core/base/metrics.ts';
+import { Pipeline } from '../../server/pipeline.ts';
+import { retentionFloor } from '../../server/retention-floor.ts';
+import { type Fate, FaultDisk } from '../core/log/fault-disk.ts';
+import { JumpingClock } from './clock.ts';
+import { checkDone, checkEverything, checkProducer, type Seen } from './checker/expectations.ts';
+import { Life, type Seams, turn, turns } from './life.ts';
+import { PLANS } from './plans.ts';
+import { IdempotentProducer, PlainProducer, type Producer, TransactionalProducer } from './producers.ts';
+import { Histories, positionsOf } from './reader.ts';
+import { inProcessSandbox } from './sandbox.ts';
+import { Warehouse, type WarehouseCounts, warehouseSink } from './warehouse.ts';
+
+const LIVES = 4;
+const PARTITIONS = 2;
+const TOPICS = ['in', 'mid', 'odd', 'out', 'rest', 'one.dead', 'two.dead'];
+const GROUPS = [
+  ['millstream.one', 'in'],
+  ['millstream.two', 'mid'],
+  ['millstream.two.warehouse', 'out'],
+] as const;
+
+/** What happened in a run, so that one sees that it is not empty. */
+export interface Figures extends WarehouseCounts {
+  records: number;
+  transactions: number;
+  deadLetters: number;
+  cuts: number;
+  kills: number;
+  stops: number;
+  inRecovery: number;
+  /** Rounds of compaction that changed a file. */
+  compactions: number;
+  compactionsCut: number;
+  /** Partitions that no longer begin at 0. */
+  trimmed: number;
+  /** Cuts right behind a new name, a truncation or a sync. */
+  steered: number;
+}
+
+/** Seeds differ in these. */
+interface Sizes {
+  segmentBytes: number;
+  cacheBytes: number;
+  recoveryBytes: number;
+  preallocateBytes: number;
+  journalBytes: number;
+  retentionBytes: number;
+}
+
+export interface SimulationOptions {
+  seams?: Seams;
+  /** Asked at every sync: true makes it one that does nothing. */
+  skipsSync?: (path: string) => boolean;
+}
+
+/**
+ * Everything from producers to sinks in one process on a disk that forgets: no threads, no real time; the order of
+ * things comes from one seed. Runs several lives, each ended by a power cut, a kill or a clean stop, and looks at what is
+ * left after each.
+ */
+export class Simulation {
+  readonly figures: Figures = {
+    records: 0,
+    transactions: 0,
+    deadLetters: 0,
+    cuts: 0,
+    kills: 0,
+    stops: 0,
+    inRecovery: 0,
+    compactions: 0,
+    compactionsCut: 0,
+    trimmed: 0,
+    steered: 0,
+    lostAnswers: 0,
+    refused: 0,
+  };
+  private readonly random: Random;
+  private readonly options: SimulationOptions;
+  private readonly histories = new Histories(TOPICS, PARTITIONS);
+  private readonly warehouse = new Warehouse();
+  private readonly producers: Producer[];
+  private readonly sizes: Sizes;
+  private disk: FaultDisk;
+  private clock = new JumpingClock();
+  private life!: Life;
+  private pipelines: Pipeline[] = [];
+  private working: Promise<void>[] = [];
+  private stopping = false;
+  /** A compacted segment is about to take its originals' place. */
+  private swapping = false;
+  private failure: unknown = null;
+
+  constructor(seed: number, options: SimulationOptions = {}) {
+    this.random = seededRandom(seed);
+    this.options = options;
+    this.disk = new FaultDisk(this.random);
+    const pick = (...values: number[]): number => values[this.below(values.length)] as number;
+    this.sizes = {
+      segmentBytes: pick(1_500, 4_000, 15_000),
+      cacheBytes: pick(0, 1e6, 1e6),
+      recoveryBytes: pick(2_000, 10_000),
+      preallocateBytes: pick(0, 0, 8_192),
+      journalBytes: pick(1_500, 5_000),
+      retentionBytes: pick(-1, 4_000),
+    };
+    this.producers = [
+      new PlainProducer('plain', PARTITIONS, this.random),
+      new IdempotentProducer('idem', PARTITIONS, this.random),
+      new TransactionalProducer('txone', PARTITIONS, this.random, 1),
+      new TransactionalProducer('txtwo', PARTITIONS, this.random, 2),
+    ];
+  }
+
+  async run(): Promise<Figures> {
+    for (let life = 0; life < LIVES; life++) await this.live();
+    await this.finish();
+    return this.figures;
+  }
+
+  private async live(): Promise<void> {
+    const started = this.begin();
+    const isShort = this.random.float() < 0.2;
+    if (!isShort) await this.untilUp();
+    for (let left = this.below(isShort ? 150 : 250); left > 0; left--) await this.step();
+    if (this.random.float() < 0.5) await this.untilFilesChangeHands();
+    const luck = this.random.float();
+    if (luck < 0.12) await this.stop(started);
+    await this.end(luck < 0.8 ? 'cut' : 'kill');
+  }
+
+  /** Until some file has got a new name, was truncated or synced: what follows then is worth a cut. */
+  private async untilFilesChangeHands(): Promise<void> {
+    const wanted = (['name', 'name', 'truncate', 'synced'] as const)[this.below(4)];
+    let seen = false;
+    this.disk.onEvent = (event, path) => {
+      if (event === wanted && !path.endsWith('.index')) seen = true;
+    };
+    for (let left = 150; left > 0 && !seen; left--) await this.step();
+    if (seen) this.figures.steered++;
+    for (let left = this.below(6); left > 0; left--) await this.step();
+  }
+
+  private async untilUp(): Promise<void> {
+    for (let i = 0; !this.life.isUp; i++) {
+      if (i > 5_000) throw new Error('the process does not start');
+      await this.step();
+    }
+  }
+
+  /** One turn of everything; time passes. */
+  private async step(): Promise<void> {
+    await turn();
+    if (this.failure !== null) throw this.failure;
+    this.clock.advance(1 + this.below(3));
+    if (this.random.float() < 0.004) this.clock.advance(this.below(90_000));
+    if (this.random.float() < 0.002) this.clock.jump(this.below(200_000) - 100_000);
+  }
+
+  private begin(): Promise<void> {
+    this.stopping = false;
+    this.watchCompaction(this.disk);
+    this.disk.skipsSync = this.options.skipsSync ?? (() => false);
+    this.life = new Life({
+      disk: this.disk,
+      clock: this.clock,
+      random: this.random,
+      ...this.sizes,
+      retentionFloor: (topic, partition) => this.floor(topic, partition),
+      seams: this.options.seams ?? {},
+      onError: error => (this.failure ??= error),
+    });
+    const { life } = this;
+    this.working = [];
+    return this.guard(life, async () => {
+      await life.start();
+      for (const name of ['in']) await life.broker.topics.ensure({ name, partitions: PARTITIONS });
+      await this.check();
+      life.isUp = true;
+      await this.startPipelines(life);
+      for (const producer of this.producers) this.work(life, producer);
+      this.read(life);
+    });
+  }
+
+  private watchCompaction(disk: FaultDisk): void {
+    const rename = disk.rename.bind(disk);
+    disk.rename = async (from, to) => {
+      await rename(from, to);
+      if (to.endsWith('.swap')) this.swapping = true;
+      if (!from.endsWith('.swap')) return;
+      this.swapping = false;
+      this.figures.compactions++;
+    };
+  }
+
+  private async startPipelines(life: Life): Promise<void> {
+    const sandbox = inProcessSandbox(life, this.random);
+    const sink = warehouseSink(this.warehouse, life, this.random, this.figures, error => (this.failure ??= error));
+    this.pipelines = PLANS.map(
+      ({ plan, steps }) =>
+        new Pipeline({
+          plan,
+          steps,
+          engine: life.engine,
+          sandbox,
+          sinkTypes: new Map([['warehouse', sink]]),
+          sourceTypes: new Map(),
+          taskRecords: 10,
+          baseDirectory: '/data',
+          clock: life.clock,
+          random: this.random,
+          disk: life.disk,
+          logger: life.logger,
+          metrics: new Metrics(),
+          stored: () => 0,
+        }),
+    );
+    for (const pipeline of this.pipelines) await pipeline.start();
+  }
+
+  private work(life: Life, producer: Producer): void {
+    const done = this.guard(life, async () => {
+      await producer.comeBack(life);
+      while (!this.stopping) {
+        await producer.once(life);
+        await turns(this.below(6));
+        await life.unlessOver();
+      }
+    });
+    this.working.push(done);
+  }
+
+  private read(life: Life): void {
+    const done = this.guard(life, async () => {
+      while (!this.stopping) {
+        await turns(5 + this.below(15));
+        await life.unlessOver();
+        await this.histories.look(life, this.random.float() < 0.5 ? 'all' : 'committed', this.below(2_000));
+      }
+    });
+    this.working.push(done);
+  }
+
+  /** An error counts as long as the process lives. */
+  private async guard(life: Life, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!life.isOver) this.failure ??= error;
+    }
+  }
+
+  /** A clean stop; half of them are cut off. */
+  private async stop(started: Promise<void>): Promise<void> {
+    let done = false;
+    const { life } = this;
+    void this.guard(life, async () => {
+      await started;
+      this.stopping = true;
+      await Promise.all(this.working);
+      await Promise.all(this.pipelines.map(pipeline => pipeline.stop()));
+      await life.close();
+      done = true;
+    });
+    const most = this.random.float() < 0.5 ? Infinity : this.below(200);
+    for (let i = 0; i < most && !done; i++) {
+      if (i > 20_000) throw new Error('the process does not stop');
+      await this.step();
+    }
+    if (done) this.figures.stops++;
+  }
+
+  private async end(how: 'cut' | 'kill'): Promise<void> {
+    const { life } = this;
+    life.isOver = true;
+    this.clock = this.clock.next();
+    if (!life.isUp) this.figures.inRecovery++;
+    this.figures[how === 'cut' ? 'cuts' : 'kills']++;
+    const fate = (): Fate => (['lost', 'some', 'kept'] as const)[this.below(3)] ?? 'some';
+    if (this.swapping) this.figures.compactionsCut++;
+    this.swapping = false;
+    this.disk = how === 'cut' ? this.disk.cut({ names: fate(), data: fate() }) : this.disk.kill();
+  }
+
+  private async finish(): Promise<void> {
+    const started = this.begin();
+    await this.untilUp();
+    for (let i = 0; i < 100; i++) await this.step();
+    this.stopping = true;
+    let done = false;
+    void this.guard(this.life, async () => {
+      await started;
+      await Promise.all(this.working);
+      for (const producer of this.producers) await producer.comeBack(this.life);
+      await this.untilDone();
+      await this.check(true);
+      await Promise.all(this.pipelines.map(pipeline => pipeline.stop()));
+      await this.life.close();
+      done = true;
+    });
+    for (let i = 0; !done; i++) {
+      if (i > 5_000) throw new Error('the end does not come');
+      await this.step();
+    }
+    this.life.isOver = true;
+    const { findings } = await verifyData({ disk: this.disk, logDirectory: '/data/log', metaDirectory: '/data/meta' });
+    const problem = findings.find(finding => finding.severity === 'problem');
+    if (problem) throw new Error(`verify: ${JSON.stringify(problem)}`);
+    this.count();
+  }
+
+  /** Nobody lags, for some time; whether that is the end is for the checker to say. */
+  private async untilDone(): Promise<void> {
+    const isDone = (): boolean =>
+      this.pipelines.map(pipeline => pipeline.status()).every(({ lag, sinks }) => lag + (sinks[0]?.lag ?? 0) === 0);
+    for (let quiet = 0; quiet < 3; quiet = isDone() ? quiet + 1 : 0) await turns(60);
+  }
+
+  private async check(isEnd = false): Promise<void> {
+    await this.histories.reread(this.life);
+    const positions = await positionsOf(this.life, GROUPS, PARTITIONS);
+    const seen: Seen = {
+      partitions: PARTITIONS,
+      history: (topic, partition) => this.histories.of(topic, partition),
+      position: (group, topic, partition) =>
+        positions.get(`${group} ${topic}-${partition}`) ?? { offset: -1, state: '' },
+      rows: (topic, partition) => this.warehouse.streams.get(`${topic}-${partition}`) ?? [],
+    };
+    const sources = Array.from({ length: PARTITIONS }, (_, partition) => this.histories.of('in', partition));
+    for (const producer of this.producers) {
+      checkProducer(producer.name, producer.sent, producer instanceof IdempotentProducer, sources);
+    }
+    checkEverything(seen);
+    if (isEnd) checkDone(seen);
+  }
+
+  private floor(topic: string, partition: number): number {
+    const { groups } = this.life.broker;
+    const durable = (group: string): { offset: number } | null => groups.offsets.durable(group, topic, partition);
+    const sinks = retentionFloor(
+      PLANS.map(({ plan }) => plan),
+      group => durable(group),
+    )(topic, partition);
+    const pipelines = PLANS.filter(({ plan }) => plan.source.topic === topic).map(
+      ({ plan }) => durable(`millstream.${plan.name}`)?.offset ?? 0,
+    );
+    const known = TOPICS.includes(topic) ? this.histories.of(topic, partition).servedEnd : Infinity;
+    return Math.min(sinks, known, ...pipelines);
+  }
+
+  /** Every record that was served, in short. */
+  trace(): string {
+    return this.histories
+      .all()
+      .map(
+        history =>
+          `${history.name}: ${history
+            .all()
+            .map(({ offset, value }) => `${offset} ${value}`)
+            .join()}`,
+      )
+      .join('\n');
+  }
+
+  private count(): void {
+    const { figures } = this;
+    for (const { topic, partition } of this.histories.names()) {
+      if ((this.life.broker.log(topic, partition)?.startOffset ?? 0) > 0) figures.trimmed++;
+    }
+    for (let partition = 0; partition < PARTITIONS; partition++) {
+      figures.records += this.histories.of('in', partition).all().length;
+      for (const topic of ['one.dead', 'two.dead'])
+        figures.deadLetters += this.histories.of(topic, partition).all().length;
+    }
+    for (const producer of this.producers) {
+      if (producer instanceof TransactionalProducer) figures.transactions += producer.transactions.length;
+    }
+  }
+
+  private below(limit: number): number {
+    return Math.floor(this.random.float() * limit);
+  }
+}
