@@ -180,6 +180,12 @@ export class Broker {
     return this.groups.offsets.latest(group, topic, partition);
   }
 
+  committedOffsets(
+    group: string,
+  ): { topic: string; partition: number; committed: { offset: number; metadata: string } }[] {
+    return [...this.groups.offsets.of(group, 'latest')];
+  }
+
   commitOffset(
     group: string,
     topic: string,

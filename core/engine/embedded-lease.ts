@@ -1,8 +1,8 @@
 import { MillstreamError } from '../base/errors.ts';
 import { committedBatches } from '../log/committed-batches.ts';
 import type { PartitionLog } from '../log/log.ts';
-import type { Chunk, Commit, Lease, OffsetRange, Position, TopicInfo } from './engine.ts';
-import type { EngineHost } from './host.ts';
+import type { Chunk, Commit, Lease, OffsetRange, Peer, Position, TopicInfo } from './engine.ts';
+import type { CommittedOffset, EngineHost } from './host.ts';
 import { LeaseCommits } from './lease-commits.ts';
 
 export interface LeaseOptions {
@@ -41,8 +41,8 @@ export class EmbeddedLease implements Lease {
     this.epoch = options.epoch;
     this.signal = this.over.signal;
     const committed = options.host.committedOffset(options.group, info.name, partition);
-    const state = committed && committed.metadata !== '' ? committed.metadata : null;
-    this.position = committed && { next: BigInt(committed.offset), state };
+    this.position = committed && positionOf(committed);
+    const state = this.position?.state ?? null;
     this.start = BigInt(committed?.offset ?? (options.start === 'latest' ? log.lastStableOffset : log.startOffset));
     const { topic, topicId, signal } = this;
     this.commits = new LeaseCommits({ ...options, topic, topicId, partition, state, signal });
@@ -94,6 +94,13 @@ export class EmbeddedLease implements Lease {
     return { from: BigInt(log.startOffset), to: BigInt(log.lastStableOffset) };
   }
 
+  async peers(): Promise<Peer[]> {
+    const { host, group } = this.options;
+    return host
+      .committedOffsets(group)
+      .map(({ topic, partition, committed }) => ({ topic, partition, position: positionOf(committed) }));
+  }
+
   commit(commit: Commit): Promise<{ ranges: OffsetRange[] }> {
     return this.commits.commit(commit);
   }
@@ -124,3 +131,8 @@ export class EmbeddedLease implements Lease {
     );
   }
 }
+
+const positionOf = ({ offset, metadata }: CommittedOffset): Position => ({
+  next: BigInt(offset),
+  state: metadata === '' ? null : metadata,
+});

@@ -55,6 +55,13 @@ export interface Position {
   state: string | null;
 }
 
+/** A committed position of some partition in a group. */
+export interface Peer {
+  topic: string;
+  partition: number;
+  position: Position;
+}
+
 export interface Chunk {
   /** Verbatim batches; the first may begin below the offset asked for. Aborted and control batches are removed. */
   batches: Uint8Array[];
@@ -108,6 +115,12 @@ export interface Lease {
   lag(from: bigint): bigint;
   /** The offsets that can be read now: the first, and where reading ends. Sinks name the lost range by it. */
   bounds(): { from: bigint; to: bigint };
+  /**
+   * What the group has committed on all its partitions, of every topic; this one's among them. A sink whose partitions
+   * write into one place reads there what its predecessors left. Nobody fences the other partitions: what their owners
+   * commit meanwhile may be missing. `kafka`: OffsetFetch of the whole group with require_stable.
+   */
+  peers(): Promise<Peer[]>;
   /** Position, state and appended batches together; resolves when durable. Calls may overlap and take effect in call
    * order. Kind `conflict`, code FENCED once the lease is over; `unavailable` when storage refuses (retry it). */
   commit(commit: Commit): Promise<{ ranges: OffsetRange[] }>;

@@ -11,6 +11,8 @@ export interface EngineHost {
   /** Appends one finished batch, synchronously; refusals are MillstreamErrors. */
   appendBatch(topic: string, partition: number, batch: Uint8Array): Appended;
   committedOffset(group: string, topic: string, partition: number): CommittedOffset | null;
+  /** Every committed position of the group. */
+  committedOffsets(group: string): { topic: string; partition: number; committed: CommittedOffset }[];
   /** Appended in call order; resolves when durable. */
   commitOffset(group: string, topic: string, partition: number, committed: CommittedOffset): Promise<void>;
   /** The right to commit under one transactional id: fences the last owner and ends its open transaction. */

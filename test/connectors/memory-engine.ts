@@ -8,6 +8,7 @@ import type {
   LeaseHandler,
   Membership,
   OffsetRange,
+  Peer,
   Position,
   TopicInfo,
   TopicSpec,
@@ -195,6 +196,8 @@ export class MemoryEngine implements Engine {
         if (!info) continue;
         for (let partition = 0; partition < info.partitions; partition++) {
           const member = takers[partition % takers.length] as Member;
+          // It may have died meanwhile.
+          if (!group.members.has(member)) return;
           const key = `${topic}-${partition}`;
           const epoch = (group.epochs.get(key) ?? 0) + 1;
           group.epochs.set(key, epoch);
@@ -296,6 +299,13 @@ class MemoryLease implements Lease {
   bounds(): { from: bigint; to: bigint } {
     const log = this.engine.log(this.topic, this.partition);
     return { from: BigInt(log.start), to: BigInt(log.end) };
+  }
+
+  async peers(): Promise<Peer[]> {
+    return [...this.engine.group(this.groupName).positions].map(([key, position]) => {
+      const dash = key.lastIndexOf('-');
+      return { topic: key.slice(0, dash), partition: Number(key.slice(dash + 1)), position };
+    });
   }
 
   commit(commit: Commit): Promise<{ ranges: OffsetRange[] }> {
