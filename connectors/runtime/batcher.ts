@@ -49,7 +49,7 @@ export class Batcher {
   }
 
   add(row: Row, heldBytes: number): void {
-    const size = (row.record.key?.length ?? 0) + (row.record.value?.length ?? 0);
+    const size = sizeOf(row);
     if (this.open && this.open.rows.length > 0 && this.open.sizeBytes + size > this.limits.bytes) this.seal();
     const batch = this.opened(BigInt(row.record.offset + 1));
     batch.rows.push(row);
@@ -121,3 +121,34 @@ export class Batcher {
     return this.open;
   }
 }
+
+/** Makes two batches of one whose rows left are `rows`; `rejected`: rows that were refused meanwhile. */
+export function splitGathered(
+  { heldBytes, filtered, unreadable, next }: Gathered,
+  rows: readonly Row[],
+  rejected: readonly Rejected[],
+): [Gathered, Gathered] {
+  const middle = rows.length >> 1;
+  const border = (rows[middle] as Row).record.offset;
+  const dead = [...unreadable, ...rejected];
+  const part = (own: Row[], lost: Rejected[], rest: Pick<Gathered, 'heldBytes' | 'filtered' | 'next'>): Gathered => ({
+    rows: own,
+    sizeBytes: own.reduce((sum, row) => sum + sizeOf(row), 0),
+    unreadable: lost,
+    ...rest,
+  });
+  return [
+    part(
+      rows.slice(0, middle),
+      dead.filter(({ record }) => record.offset < border),
+      { heldBytes: 0, filtered: 0, next: BigInt(border) },
+    ),
+    part(
+      rows.slice(middle),
+      dead.filter(({ record }) => record.offset >= border),
+      { heldBytes, filtered, next },
+    ),
+  ];
+}
+
+const sizeOf = ({ record }: Row): number => (record.key?.length ?? 0) + (record.value?.length ?? 0);

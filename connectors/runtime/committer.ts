@@ -11,32 +11,43 @@ const SHORT_LETTER_BYTES = 64 * 1024;
 /** Makes the batches of a commit; `mostBytes`: what may be kept of a key or value, null for all. */
 export type Appender = (mostBytes: number | null) => Append[];
 
-/** Commits one partition's position and state, again and again while the storage refuses. */
+/** Commits one partition's position and state, one commit behind the other, again and again while the storage refuses. */
 export class Committer {
   /** First offset that is not committed. */
   next: bigint;
   /** The last committed state with its frame. */
   framedState: string | null;
+  /** Told what is wrong, and null once a commit went through. */
+  trouble: (trouble: Trouble | null) => void = () => {};
+  /** Once aborted, what is refused is not tried again. */
+  over: AbortSignal;
   private readonly options: LaneOptions;
-  private readonly over: AbortSignal;
-  private readonly trouble: (trouble: Trouble | null) => void;
+  private last: Promise<void> = Promise.resolve();
 
-  constructor(
-    options: LaneOptions,
-    next: bigint,
-    framedState: string | null,
-    over: AbortSignal,
-    trouble: (trouble: Trouble | null) => void,
-  ) {
+  constructor(options: LaneOptions) {
     this.options = options;
-    this.next = next;
-    this.framedState = framedState;
-    this.over = over;
-    this.trouble = trouble;
+    this.over = options.lease.signal;
+    this.next = options.lease.start;
+    this.framedState = options.lease.position?.state ?? null;
   }
 
   /** Throws `Ended` when the lease is over; any other error is a defect or a wrong call. */
-  async commit(next: bigint, state: string | undefined, append: Appender = () => []): Promise<void> {
+  commit(next: bigint, state: string | undefined, append: Appender = () => []): Promise<void> {
+    return this.queue(() => this.store(next, state, append));
+  }
+
+  /** A state at the position that is committed by then. */
+  intent(state: string): Promise<void> {
+    return this.queue(() => this.store(this.next, state, () => []));
+  }
+
+  private queue(commit: () => Promise<void>): Promise<void> {
+    const done = this.last.then(commit);
+    this.last = done.catch(() => {});
+    return done;
+  }
+
+  private async store(next: bigint, state: string | undefined, append: Appender): Promise<void> {
     const { lease, exactlyOnce, clock, retry, random, on } = this.options;
     // Beside an exactly-once sink's position a missing state would look like a lost one.
     const kept = exactlyOnce && this.framedState === null ? (state ?? '') : state;

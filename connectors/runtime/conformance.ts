@@ -34,8 +34,12 @@ export interface ConformanceWorld {
   clock: Clock;
   random: Random;
   produce: (topic: string, partition: number, records: NewRecord[]) => void;
-  /** All leases are lost at once, as if the process had died. */
+  /** The process dies, or the power goes. */
   crash(): void;
+  /** Does what was running go on after `crash`, as far as it can? Else nothing of it ever settles. */
+  outlivesCrash: boolean;
+  /** All leases are lost at once; the process goes on. */
+  loseLeases(): void;
   /** Moves the clock; whatever is ready then happens, real input and output included. */
   advance(milliseconds: number): Promise<void>;
   committed(group: string, topic: string, partition: number): bigint | null;
@@ -117,6 +121,11 @@ class Kit {
     }
   }
 
+  crash(): void {
+    this.world.crash();
+    if (!this.world.outlivesCrash) this.runs.length = 0;
+  }
+
   get isDone(): boolean {
     return this.ends.every((end, partition) => {
       const next = this.world.committed('millstream.kit.sink', TOPIC, partition) ?? 0n;
@@ -175,6 +184,11 @@ async function begin(fixture: SinkFixture, world: ConformanceWorld): Promise<Kit
 /** Never settles: what a process that has died does. */
 const gone = <T>(): Promise<T> => new Promise(() => {});
 
+/** So many turns of the event loop. */
+async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await new Promise(resolve => setImmediate(resolve));
+}
+
 /** A crash at the `at`-th write, before or after the system has taken it. */
 function crashAt(when: 'before' | 'after', at: number): SinkScenario {
   return {
@@ -189,7 +203,7 @@ function crashAt(when: 'before' | 'after', at: number): SinkScenario {
         if (kit.connector.writes < at) return send();
         isDying = true;
         if (when === 'after') await send();
-        world.crash();
+        kit.crash();
         isDead = true;
         return gone();
       };
@@ -256,7 +270,7 @@ export const sinkScenarios: readonly SinkScenario[] = [
         if (fate >= 0.2) return send();
         if (fate < 0.1) await send();
         if (mine !== life.count) return gone();
-        world.crash();
+        kit.crash();
         life.count++;
         return gone();
       };
@@ -265,9 +279,27 @@ export const sinkScenarios: readonly SinkScenario[] = [
         kit.start();
         kit.produce(5);
         await kit.until('a crash or the end', () => life.count > before || kit.isDone);
-        if (life.count === before) world.crash();
+        if (life.count === before) kit.crash();
       }
       kit.connector.trouble = send => send();
+      kit.start();
+      await kit.check({ repeats: true });
+    },
+  },
+  {
+    name: 'crashes at any moment',
+    async run(fixture, world) {
+      const kit = await begin(fixture, world);
+      for (let life = 0; life < 20; life++) {
+        kit.start();
+        kit.produce(5);
+        let isDead = false;
+        void turns(Math.floor(world.random.float() * 150)).then(() => {
+          kit.crash();
+          isDead = true;
+        });
+        await kit.until('the crash', () => isDead);
+      }
       kit.start();
       await kit.check({ repeats: true });
     },
@@ -298,7 +330,7 @@ export const sinkScenarios: readonly SinkScenario[] = [
       };
       kit.start();
       await kit.until('a write of each partition', () => held.length === PARTITIONS);
-      world.crash();
+      world.loseLeases();
       kit.connector.trouble = send => send();
       kit.start();
       await kit.until('the new owner has written all', () => kit.isDone);

@@ -59,7 +59,10 @@ export interface PartitionWriter {
    * rows after a retriable error. At most `caps.maxInFlight` calls at a time.
    */
   write(batch: RowBatch, signal: AbortSignal): Promise<WriteResult>;
-  /** `drain`: everything written was committed; `abandon`: the lease is lost, touch nothing. */
+  /** Position and state of every write acknowledged so far are committed. Not called for a commit that fails for good:
+   * then `close('abandon')` comes, and whether it took effect is known from `SinkPartition.states`. */
+  committed?(): void;
+  /** `drain`: everything written was committed; `abandon`: the lease is lost, or rows are left for the next owner. */
   close(how: 'drain' | 'abandon'): Promise<void>;
 }
 
@@ -71,6 +74,15 @@ export interface SinkPartition {
   epoch: number;
   /** State of the last commit, without the `v1:<topicId>:` frame that the runtime adds. */
   state: string | null;
+  /** The committed states of all partitions of this sink, this one's among them; those that are empty are left out. */
+  states: () => Promise<string[]>;
+  /**
+   * A durable change of state at the committed position, before something outside is touched: whoever takes over knows
+   * of it. Resolves when it is committed; retried while the storage refuses; throws a `fenced` SinkError once the lease
+   * is over. Commits of writes that were acknowledged before take effect first. Not to be called with the state of a
+   * write that is under way.
+   */
+  intent: (state: string) => Promise<void>;
 }
 
 export interface Sink {
@@ -81,6 +93,9 @@ export interface Sink {
 
 export interface SinkCaps {
   guarantee: Guarantee;
+  /** No write of a partition begins before the last one is committed, and the parts of a batch that was split are
+   * committed one by one. `maxInFlight` is 1 then. */
+  commitsEach?: boolean;
   maxInFlight: number;
   maxRows: number;
   maxBytes: number;

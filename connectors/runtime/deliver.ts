@@ -37,6 +37,8 @@ export interface DeliverOptions {
   over: AbortSignal;
   /** No more tries: what fails now is left for the next owner. */
   windingUp: AbortSignal;
+  /** A batch that must be split is handed back: each part is committed by itself. */
+  handsBack: boolean;
   /** A try failed and is repeated after `delayMs`. `exhausted`: the bound on tries is passed. */
   retrying(failure: Failure, delayMs: number, exhausted: boolean): void;
   /** A write was accepted. */
@@ -55,6 +57,19 @@ export class Undelivered extends Error {
   }
 }
 
+/** What is left of a batch that must be split. */
+export class Split extends Error {
+  readonly rows: readonly Row[];
+  readonly rejected: readonly Rejected[];
+
+  constructor(rows: readonly Row[], rejected: readonly Rejected[]) {
+    super('the batch is split');
+    this.rows = rows;
+    this.rejected = rejected;
+  }
+}
+
+/** Throws `Undelivered` or, when the options say so, `Split`. */
 export async function deliver(rows: readonly Row[], next: bigint, options: DeliverOptions): Promise<Delivered> {
   const result: Delivered = { written: 0, rejected: [], state: undefined };
   await deliverPart(rows, next, options, result);
@@ -93,6 +108,7 @@ async function deliverPart(
           left = rest;
           break;
         }
+        if (left.length > 1 && options.handsBack) throw new Split(left, result.rejected);
         if (left.length > 1) {
           const middle = left.length >> 1;
           const second = left[middle] as Row;

@@ -4,11 +4,11 @@ import { asMillstreamError, type MillstreamError } from '../../core/base/errors.
 import type { Chunk } from '../../core/engine/engine.ts';
 import { unlessAborted } from './abort.ts';
 import { backOffMs } from './back-off.ts';
-import { Batcher, type Gathered } from './batcher.ts';
-import { Committer } from './committer.ts';
+import { Batcher, type Gathered, splitGathered } from './batcher.ts';
+import type { Committer } from './committer.ts';
 import type { PartitionWriter } from './contract.ts';
 import { decodeInto } from './decode.ts';
-import { deliver, type Delivered, Undelivered } from './deliver.ts';
+import { deliver, type Delivered, Split, Undelivered } from './deliver.ts';
 import { Ended, type LaneEnd, type LaneOptions, type Trouble } from './lane.ts';
 import { Window } from './window.ts';
 
@@ -25,9 +25,9 @@ interface Pending {
 }
 
 export class LanePass {
-  readonly committer: Committer;
   private readonly options: LaneOptions;
   private readonly writer: PartitionWriter;
+  private readonly committer: Committer;
   /** Nothing new is begun: a drain, or a batch that could not be delivered. */
   private readonly windingUp = new AbortController();
   /** Everything ends now: the lease is lost, or winding up took too long. */
@@ -45,14 +45,15 @@ export class LanePass {
   private deadline: Timer | null = null;
   private wakers: (() => void)[] = [];
 
-  constructor(options: LaneOptions, writer: PartitionWriter, next: bigint, framedState: string | null) {
+  constructor(options: LaneOptions, writer: PartitionWriter, committer: Committer) {
     this.options = options;
     this.writer = writer;
-    const trouble = (of: Trouble | null): void => this.trouble('commit', of);
-    this.committer = new Committer(options, next, framedState, this.over.signal, trouble);
+    this.committer = committer;
+    committer.over = this.over.signal;
+    committer.trouble = trouble => this.trouble('commit', trouble);
     this.window = new Window(options.maxInFlight);
     this.batcher = new Batcher(
-      next,
+      committer.next,
       options.limits,
       options.clock,
       batch => this.enqueue(batch),
@@ -192,12 +193,16 @@ export class LanePass {
 
   /** Begins as many writes as the window allows; a ripe open batch goes when nothing waits before it. */
   private pump(): void {
-    while (this.end === null && this.inFlight < this.window.size) {
+    while (this.end === null && this.inFlight < this.window.size && !this.mustCommitFirst()) {
       const pending = this.waiting.shift();
       if (pending) void this.write(pending);
       else if (this.batcher.ripe && !this.batcher.isEmpty) this.batcher.seal();
       else return;
     }
+  }
+
+  private mustCommitFirst(): boolean {
+    return this.options.commitsEach && this.order.length > this.waiting.length;
   }
 
   private async write(pending: Pending): Promise<void> {
@@ -213,6 +218,7 @@ export class LanePass {
         random,
         over: this.over.signal,
         windingUp: this.windingUp.signal,
+        handsBack: this.options.commitsEach,
         retrying: (failure, delayMs, exhausted) => {
           on.retried(failure.kind);
           if (failure.kind === 'throttled') this.window.onThrottled();
@@ -227,13 +233,21 @@ export class LanePass {
       });
       if (rows.length > 0) on.wrote((clock.monotonic() - began) / 1000);
     } catch (thrown) {
-      this.fail(thrown);
+      if (thrown instanceof Split) this.split(pending, thrown);
+      else this.fail(thrown);
     }
     this.inFlight--;
     this.trouble(pending, null);
     void this.commitReady();
     this.pump();
     this.wake();
+  }
+
+  /** Two batches take the place of one. */
+  private split(pending: Pending, { rows, rejected }: Split): void {
+    const parts = splitGathered(pending.batch, rows, rejected).map(batch => ({ batch, delivered: null }));
+    this.order.splice(this.order.indexOf(pending), 1, ...parts);
+    this.waiting.unshift(...parts);
   }
 
   private async commitReady(): Promise<void> {
@@ -249,6 +263,7 @@ export class LanePass {
       this.fail(thrown);
     }
     this.committing = false;
+    this.pump();
     this.wake();
   }
 
@@ -258,6 +273,7 @@ export class LanePass {
     const rejected = ready.flatMap(({ batch, delivered }) => [...batch.unreadable, ...(delivered?.rejected ?? [])]);
     const state = ready.findLast(({ delivered }) => delivered?.state !== undefined)?.delivered?.state;
     await this.committer.commit(next, state, mostBytes => bury(lease, rejected, mostBytes));
+    this.writer.committed?.();
     this.order.splice(0, ready.length);
     let written = 0;
     let filtered = 0;

@@ -12,6 +12,8 @@ import type { Opened } from './replays.ts';
 export interface LaneOptions {
   lease: Lease;
   exactlyOnce: boolean;
+  /** As in `SinkCaps`. */
+  commitsEach: boolean;
   maxInFlight: number;
   limits: BatchLimits;
   retry: RetryPlan;

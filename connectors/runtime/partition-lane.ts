@@ -1,9 +1,11 @@
 import { sleep } from '../../core/base/clock.ts';
 import { backOffMs } from './back-off.ts';
+import { Committer } from './committer.ts';
 import type { Sink } from './contract.ts';
 import { type Failure, failureOf } from './failure.ts';
-import type { LaneEnd, LaneOptions } from './lane.ts';
+import { Ended, type LaneEnd, type LaneOptions } from './lane.ts';
 import { LanePass } from './lane-pass.ts';
+import { SinkError } from './sink-error.ts';
 import { unframeState } from './state-frame.ts';
 
 /** One partition of a sink for as long as its lease lasts: acquires a writer, and a new one when it was fenced. */
@@ -11,20 +13,18 @@ export class PartitionLane {
   private readonly options: LaneOptions;
   private readonly sink: Sink;
   private readonly draining = new AbortController();
-  private committed: bigint;
-  private framedState: string | null;
+  private readonly committer: Committer;
   private pass: LanePass | null = null;
 
   constructor(sink: Sink, options: LaneOptions) {
     this.sink = sink;
     this.options = options;
-    this.committed = options.lease.start;
-    this.framedState = options.lease.position?.state ?? null;
+    this.committer = new Committer(options);
   }
 
   /** First offset that is not committed. */
   get next(): bigint {
-    return this.pass?.committer.next ?? this.committed;
+    return this.committer.next;
   }
 
   /** No new reads; what was read is written and committed, then `run` resolves. */
@@ -47,12 +47,10 @@ export class PartitionLane {
     for (let attempt = 1; ; attempt++) {
       if (lease.signal.aborted) return { how: 'abandoned' };
       if (this.draining.signal.aborted) return { how: 'drained' };
-      const known = this.unframed();
-      if (known === 'foreign') return this.conflict();
-      const before = this.committed;
+      const before = this.committer.next;
       let failure: Failure;
       try {
-        const end = await this.onePass(known.state);
+        const end = await this.onePass();
         if (end.how !== 'fenced') return end;
         // Fenced by the outside system while the lease is still ours: take the partition anew from the last commit.
         failure = { kind: 'fenced', code: end.code, reason: end.reason, retryAfterMs: 0, rejected: [] };
@@ -60,41 +58,68 @@ export class PartitionLane {
         failure = failureOf(thrown);
         if (failure.kind === 'fatal') return { how: 'stopped', code: failure.code, reason: failure.reason };
       }
-      if (this.committed > before) attempt = 1;
+      if (this.committer.next > before) attempt = 1;
       await this.pause(failure, attempt);
     }
   }
 
-  private async onePass(state: string | null): Promise<LaneEnd> {
-    const { lease, on } = this.options;
-    const { topic, topicId, partition, partitions, epoch } = lease;
-    const writer = await this.sink.acquire({ topic, topicId, partition, partitions, epoch, state });
-    on.trouble(null);
-    const pass = new LanePass(this.options, writer, this.committed, this.framedState);
+  private async onePass(): Promise<LaneEnd> {
+    const { options, committer } = this;
+    const { topic, topicId, partition, partitions, epoch } = options.lease;
+    const state = this.state();
+    if (options.exactlyOnce) await this.states();
+    committer.trouble = trouble => options.on.trouble(trouble);
+    committer.over = AbortSignal.any([options.lease.signal, this.draining.signal]);
+    const writer = await this.sink.acquire({
+      topic,
+      topicId,
+      partition,
+      partitions,
+      epoch,
+      state,
+      states: () => this.states(),
+      intent: wanted => this.intent(wanted),
+    });
+    options.on.trouble(null);
+    const pass = new LanePass(options, writer, committer);
     this.pass = pass;
     const end = await pass.run(this.draining.signal);
     this.pass = null;
-    this.committed = pass.committer.next;
-    this.framedState = pass.committer.framedState;
     return end;
   }
 
-  private unframed(): { state: string | null } | 'foreign' {
+  private state(): string | null {
     const { lease, exactlyOnce } = this.options;
-    if (this.framedState === null) {
-      return exactlyOnce && lease.position !== null ? 'foreign' : { state: null };
+    const { framedState } = this.committer;
+    if (framedState === null) {
+      if (exactlyOnce && lease.position !== null) throw stateConflict(lease, 'is missing beside its position');
+      return null;
     }
-    const unframed = unframeState(lease.topicId, this.framedState);
-    if (unframed !== 'foreign') return { state: unframed.state === '' ? null : unframed.state };
+    const unframed = unframeState(lease.topicId, framedState);
+    if (unframed !== 'foreign') return unframed.state === '' ? null : unframed.state;
     // At least once needs no state: one of another topic is worth nothing.
-    return exactlyOnce ? 'foreign' : { state: null };
+    if (exactlyOnce) throw stateConflict(lease, 'is not one of this topic');
+    return null;
   }
 
-  private conflict(): LaneEnd {
-    const { topic, partition } = this.options.lease;
-    const what = this.framedState === null ? 'is missing beside its position' : 'is not one of this topic';
-    const reason = `the committed state of ${topic}/${partition} ${what}, so exactly once cannot be kept from here`;
-    return { how: 'stopped', code: 'SINK_STATE_CONFLICT', reason };
+  private async states(): Promise<string[]> {
+    const states: string[] = [];
+    for (const { position, ...where } of await this.options.lease.peers()) {
+      const unframed = position.state === null ? 'foreign' : unframeState(null, position.state);
+      if (unframed !== 'foreign') {
+        if (unframed.state !== '') states.push(unframed.state);
+      } else if (this.options.exactlyOnce) throw stateConflict(where, 'is missing beside its position');
+    }
+    return states;
+  }
+
+  private async intent(state: string): Promise<void> {
+    try {
+      await this.committer.intent(state);
+    } catch (thrown) {
+      if (!(thrown instanceof Ended)) throw thrown;
+      throw new SinkError('fenced', 'LEASE_LOST', 'the partition went to another owner', { cause: thrown });
+    }
   }
 
   private async pause(failure: Failure, attempt: number): Promise<void> {
@@ -104,4 +129,9 @@ export class PartitionLane {
     const delayMs = backOffMs(attempt, retry, random, failure.retryAfterMs);
     await sleep(clock, delayMs, AbortSignal.any([lease.signal, this.draining.signal]));
   }
+}
+
+function stateConflict({ topic, partition }: { topic: string; partition: number }, what: string): SinkError {
+  const reason = `the committed state of ${topic}/${partition} ${what}, so exactly once cannot be kept from here`;
+  return new SinkError('fatal', 'SINK_STATE_CONFLICT', reason);
 }

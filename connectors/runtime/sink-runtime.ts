@@ -166,7 +166,8 @@ class SinkRun {
     return {
       lease,
       exactlyOnce: caps.guarantee === 'exactly-once',
-      maxInFlight: caps.maxInFlight,
+      commitsEach: caps.commitsEach ?? false,
+      maxInFlight: caps.commitsEach ? 1 : caps.maxInFlight,
       limits: {
         records: Math.max(1, Math.min(plan.batch.records, caps.maxRows)),
         bytes: Math.min(plan.batch.bytes, caps.maxBytes),

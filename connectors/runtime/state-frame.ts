@@ -6,6 +6,10 @@ import { MillstreamError } from '../../core/base/errors.ts';
  * keeps 4,096 of offset metadata, and past that the position does not move either.
  */
 const LIMIT = 3000;
+const FRAME = /^v1:([0-9a-f]{32}):/;
+
+/** What is left for the connector's own state. */
+export const MOST_STATE_CHARACTERS = LIMIT - 'v1:'.length - 32 - ':'.length;
 
 /** Kind `internal`, code BAD_SINK_STATE when the connector's state does not fit. */
 export function frameState(topicId: string, state: string): string {
@@ -20,8 +24,10 @@ export function frameState(topicId: string, state: string): string {
   return framed;
 }
 
-/** The state without its frame; `foreign` when it belongs to another topic or is no frame of ours. */
-export function unframeState(topicId: string, framed: string): { state: string } | 'foreign' {
-  const prefix = `v1:${topicId}:`;
-  return framed.startsWith(prefix) ? { state: framed.slice(prefix.length) } : 'foreign';
+/** The state without its frame; `foreign` when it belongs to another topic or is no frame of ours. `topicId` null: of
+ * whatever topic. */
+export function unframeState(topicId: string | null, framed: string): { state: string } | 'foreign' {
+  const frame = FRAME.exec(framed);
+  if (!frame || (topicId !== null && frame[1] !== topicId)) return 'foreign';
+  return { state: framed.slice(frame[0].length) };
 }

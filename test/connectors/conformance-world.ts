@@ -4,7 +4,7 @@ import { ManualClock } from './manual-clock.ts';
 import { MemoryEngine } from './memory-engine.ts';
 
 /** The memory engine under a clock of its own; real input and output gets real time. */
-export function memoryWorld(seed = 11): ConformanceWorld & { clock: ManualClock } {
+export function memoryWorld(seed = 11): ConformanceWorld & { clock: ManualClock; engine: MemoryEngine } {
   const engine = new MemoryEngine();
   const clock = new ManualClock();
   return {
@@ -13,6 +13,8 @@ export function memoryWorld(seed = 11): ConformanceWorld & { clock: ManualClock 
     random: seededRandom(seed),
     produce: (topic, partition, records) => engine.append(topic, partition, records),
     crash: () => engine.crash(),
+    outlivesCrash: true,
+    loseLeases: () => engine.crash(),
     async advance(milliseconds) {
       await clock.advance(milliseconds);
       await new Promise(resolve => setTimeout(resolve, 1));
