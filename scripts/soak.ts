@@ -23,6 +23,12 @@ const SUITES: Record<string, { file: string; count: number; unit: string; config
     unit: 'seeds',
     config: 'vitest.config.ts',
   },
+  'file-sink': {
+    file: 'test/connectors/file/power-cut.test.ts',
+    count: 200,
+    unit: 'seeds',
+    config: 'vitest.config.ts',
+  },
 };
 
 const [name = '', count] = process.argv.slice(2);

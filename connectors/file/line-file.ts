@@ -1,177 +1,181 @@
 import path from 'node:path';
-import type { Clock, Timer } from '../../core/base/clock.ts';
 import type { Disk, DiskFile } from '../../core/base/disk.ts';
+import { SinkError } from '../runtime/sink-error.ts';
 import { ensureDirectory } from './directories.ts';
+import type { Mark } from './marks.ts';
 
 /*
- * One file of lines that several partitions append to. Appends run one behind the other and are whole lines, so lines
- * never mix; those that wait share one sync. What is below `length` is on disk; after any error the file is closed,
- * and cut back to that length when it is opened again, so that a torn or unsynced line never stays.
+ * One file of lines. Its owner calls one method at a time. What is below the mark's length is on disk; what an append
+ * left behind it after an error is cut off by `cutTo`.
  *
  * Rotation renames the full file: events.ndjson -> events.000001.ndjson, counting up from the highest number there.
  */
 
-export interface Rotation {
-  /** A file that is this long is rotated before the next append. */
-  bytes: number | null;
-  /** A file is rotated this long after this process opened it. */
-  ageMs: number | null;
-}
-
-interface Append {
-  lines: Uint8Array;
-  resolve(end: number): void;
-  reject(error: unknown): void;
-}
-
-const TAIL_BYTES = 64 * 1024;
+const NEWLINE = Uint8Array.of(0x0a);
 
 export class LineFile {
   readonly path: string;
   private readonly disk: Disk;
-  private readonly clock: Clock;
-  private readonly rotation: Rotation;
   private file: DiskFile | null = null;
-  /** Bytes known to be on disk; null until the file was opened once. */
-  private length: number | null = null;
-  private queue: Append[] = [];
-  private working: Promise<void> | null = null;
-  private timer: Timer | null = null;
-  private isOld = false;
+  private mark: Mark = { generation: 0, length: 0 };
+  /** Something that is not ours ends without a newline. */
+  private isUnfinished = false;
+  /** The folder may not have the new name on disk yet: of the file itself, or of the one that it was rotated to. */
+  private isNameUnsynced = false;
+  private isRenameUnsynced = false;
 
-  constructor(filePath: string, disk: Disk, clock: Clock, rotation: Rotation) {
+  constructor(filePath: string, disk: Disk) {
     this.path = filePath;
     this.disk = disk;
-    this.clock = clock;
-    this.rotation = rotation;
   }
 
-  /** Resolves, with the file's length behind these lines, once they are on disk. */
-  append(lines: Uint8Array): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.queue.push({ lines, resolve, reject });
-      this.work();
-    });
+  get isOpen(): boolean {
+    return this.file !== null;
   }
 
-  get isIdle(): boolean {
-    return this.working === null;
+  /** Must this object be kept until the next `ready`? */
+  get isUnsettled(): boolean {
+    return this.isNameUnsynced || this.isRenameUnsynced;
   }
 
-  /** Waits for what is queued; the next append opens the file again. */
-  async close(): Promise<void> {
-    while (this.working) await this.working;
-    await this.letGo();
-  }
-
-  private work(): void {
-    this.working ??= this.drain().finally(() => {
-      this.working = null;
-      if (this.queue.length > 0 || this.isOld) this.work();
-    });
-  }
-
-  private async drain(): Promise<void> {
-    await Promise.resolve();
-    while (this.queue.length > 0 || this.isOld) {
-      const group = this.queue;
-      this.queue = [];
-      try {
-        await this.rotateIfDue();
-        if (group.length === 0) continue;
-        for (const [index, end] of (await this.write(group)).entries()) group[index]?.resolve(end);
-      } catch (error) {
-        this.isOld = false;
-        await this.letGo();
-        for (const append of group) append.reject(error);
-      }
+  /**
+   * Opens the file where it is not, makes it where there is none, and says how far it goes. `known`: where this process
+   * left it, null when it cannot say. Nothing is cut off. A SinkError `fatal` when somebody else writes to it.
+   */
+  async ready(known: Mark | null): Promise<Mark> {
+    if (this.file) {
+      const [size, isThere] = await Promise.all([this.file.size(), this.disk.exists(this.path)]);
+      if (isThere && size === this.mark.length) return this.mark;
+      if (isThere && size > this.mark.length) throw this.inUse(size, this.mark.length);
+      // It was taken away or emptied: go on with what is there.
+      await this.close();
     }
-  }
-
-  private async write(group: readonly Append[]): Promise<number[]> {
-    const file = (this.file ??= await this.open());
-    let at = this.length ?? 0;
-    const buffers = group.map(append => append.lines);
-    const ends = buffers.map(buffer => (at += buffer.length));
-    const wrote = file.writeSync(buffers, this.length ?? 0);
-    if (wrote !== at - (this.length ?? 0)) throw shortWrite(this.path);
-    await file.datasync();
-    this.length = at;
-    return ends;
-  }
-
-  private async open(): Promise<DiskFile> {
     const directory = path.dirname(this.path);
-    const isNew = !(await this.disk.exists(this.path));
-    if (isNew) await ensureDirectory(this.disk, directory);
+    await this.syncRename(directory);
+    if (!(await this.disk.exists(this.path))) {
+      await ensureDirectory(this.disk, directory);
+      this.isNameUnsynced = true;
+    }
     const file = await this.disk.open(this.path, 'create');
     try {
-      if (isNew) await this.disk.syncDirectory(directory);
-      const size = await file.size();
-      const keep = Math.min(this.length ?? (await endOfLastLine(file, size)), size);
-      if (keep < size) {
-        await file.truncate(keep);
-        await file.datasync();
-      }
-      this.length = keep;
+      if (this.isNameUnsynced) await this.disk.syncDirectory(directory);
+      this.isNameUnsynced = false;
+      const length = await file.size();
+      if (known && length > known.length) throw this.inUse(length, known.length);
+      this.isUnfinished = length > 0 && !(await endsInNewline(file, length));
+      const generation = Math.max(known?.generation ?? 0, await highestSibling(this.disk, this.path));
+      this.mark = { generation, length };
     } catch (error) {
       await file.close().catch(() => {});
       throw error;
     }
-    const { ageMs } = this.rotation;
-    if (ageMs !== null) {
-      this.timer = this.clock.setTimer(ageMs, () => {
-        this.isOld = true;
-        this.work();
-      });
-    }
-    return file;
+    this.file = file;
+    return this.mark;
   }
 
-  private async rotateIfDue(): Promise<void> {
-    const { bytes } = this.rotation;
-    const isFull = bytes !== null && (this.length ?? 0) >= bytes;
-    const isOld = this.isOld;
-    this.isOld = false;
-    if (!this.length || !(isFull || isOld)) return;
-    await this.letGo();
-    const directory = path.dirname(this.path);
-    const { name, ext } = path.parse(this.path);
-    let number = 0;
-    for (const other of await this.disk.list(directory)) {
-      const middle =
-        other.startsWith(`${name}.`) && other.endsWith(ext)
-          ? other.slice(name.length + 1, -ext.length || undefined)
-          : '';
-      if (/^\d{6,}$/.test(middle)) number = Math.max(number, Number(middle));
-    }
-    const rotated = path.join(directory, `${name}.${String(number + 1).padStart(6, '0')}${ext}`);
-    await this.disk.rename(this.path, rotated);
-    await this.disk.syncDirectory(directory);
-    this.length = null;
+  /** Appends whole lines to the file that is ready; resolves once they are on disk. */
+  async append(lines: Uint8Array): Promise<Mark> {
+    const { file } = this;
+    if (!file) throw new Error(`${this.path} is not open`);
+    const buffers = this.isUnfinished ? [NEWLINE, lines] : [lines];
+    const end = buffers.reduce((sum, buffer) => sum + buffer.length, this.mark.length);
+    const wrote = file.writeSync(buffers, this.mark.length);
+    if (wrote !== end - this.mark.length) throw shortWrite(this.path);
+    await file.datasync();
+    this.mark = { ...this.mark, length: end };
+    this.isUnfinished = false;
+    return this.mark;
   }
 
-  private async letGo(): Promise<void> {
-    this.timer?.cancel();
-    this.timer = null;
+  /** Takes back what was appended since; the cut is on disk when it resolves. */
+  async cutTo(mark: Mark): Promise<void> {
+    // The pages of a failed sync count as clean: only a new handle is trusted.
+    await this.close();
+    if (!(await this.disk.exists(this.path))) return;
+    const file = await this.disk.open(this.path, 'readwrite');
+    try {
+      if ((await file.size()) > mark.length) {
+        await file.truncate(mark.length);
+        await file.datasync();
+      }
+    } finally {
+      await file.close().catch(() => {});
+    }
+  }
+
+  /** Renames the file that is ready; the next `ready` makes a new one. */
+  async rotate(): Promise<void> {
+    await this.close();
+    const generation = Math.max(this.mark.generation, await highestSibling(this.disk, this.path)) + 1;
+    await this.disk.rename(this.path, siblingOf(this.path, generation));
+    this.mark = { generation, length: 0 };
+    this.isRenameUnsynced = true;
+    await this.syncRename(path.dirname(this.path));
+  }
+
+  async close(): Promise<void> {
     const { file } = this;
     this.file = null;
     await file?.close().catch(() => {});
   }
+
+  /** Before anything takes the old name. */
+  private async syncRename(directory: string): Promise<void> {
+    if (this.isRenameUnsynced) await this.disk.syncDirectory(directory);
+    this.isRenameUnsynced = false;
+  }
+
+  private inUse(size: number, length: number): SinkError {
+    return new SinkError(
+      'fatal',
+      'FILE_IN_USE',
+      `${this.path} has ${size} bytes where this sink left ${length}: somebody else writes to it`,
+      { help: 'Give each sink a path of its own, and write nothing else to it.' },
+    );
+  }
 }
 
-/** Where the last whole line ends: a crash may have left a part of one behind it. */
-export async function endOfLastLine(file: DiskFile, size: number): Promise<number> {
-  const tail = new Uint8Array(Math.min(TAIL_BYTES, size));
-  for (let end = size; end > 0; ) {
-    const from = Math.max(0, end - tail.length);
-    const part = tail.subarray(0, end - from);
-    await file.read(part, from);
-    const newline = part.lastIndexOf(0x0a);
-    if (newline !== -1) return from + newline + 1;
-    end = from;
+/**
+ * Cuts off what a crash left behind the committed length. A rotation that no commit
+ * tells of shows by the next number: the committed length is that of the rotated file then.
+ */
+export async function recoverFile(disk: Disk, filePath: string, committed: Mark): Promise<void> {
+  if (!(await disk.exists(filePath))) return;
+  const rotated = siblingOf(filePath, committed.generation + 1);
+  const wasRotated = (await disk.exists(rotated)) && (await sizeOf(disk, rotated)) === committed.length;
+  const file = new LineFile(filePath, disk);
+  await file.cutTo(wasRotated ? { ...committed, length: 0 } : committed);
+}
+
+async function sizeOf(disk: Disk, filePath: string): Promise<number> {
+  const file = await disk.open(filePath, 'read');
+  try {
+    return await file.size();
+  } finally {
+    await file.close();
   }
-  return 0;
+}
+
+function siblingOf(filePath: string, generation: number): string {
+  const { dir, name, ext } = path.parse(filePath);
+  return path.join(dir, `${name}.${String(generation).padStart(6, '0')}${ext}`);
+}
+
+async function highestSibling(disk: Disk, filePath: string): Promise<number> {
+  const { dir, name, ext } = path.parse(filePath);
+  let highest = 0;
+  for (const other of await disk.list(dir)) {
+    if (!other.startsWith(`${name}.`) || !other.endsWith(ext)) continue;
+    const middle = other.slice(name.length + 1, -ext.length || undefined);
+    if (/^\d{6,15}$/.test(middle)) highest = Math.max(highest, Number(middle));
+  }
+  return highest;
+}
+
+async function endsInNewline(file: DiskFile, length: number): Promise<boolean> {
+  const last = new Uint8Array(1);
+  await file.read(last, length - 1);
+  return last[0] === 0x0a;
 }
 
 function shortWrite(filePath: string): Error {

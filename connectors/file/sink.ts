@@ -9,13 +9,14 @@ import type {
   Sink,
   SinkCaps,
   SinkConnector,
+  SinkPartition,
   WriteResult,
 } from '../runtime/contract.ts';
 import { SinkError } from '../runtime/sink-error.ts';
-import type { LineFile } from './line-file.ts';
+import { FileLedger } from './ledger.ts';
 import { LineBuffer } from './line-buffer.ts';
-import { addLine } from './line-format.ts';
-import { OpenFiles } from './open-files.ts';
+import { addLine, type LineFormat } from './line-format.ts';
+import { Owners } from './owners.ts';
 import { PathTemplate, PLACEHOLDERS, unknownPlaceholder } from './path-template.ts';
 
 const config = z.strictObject({
@@ -42,49 +43,55 @@ const config = z.strictObject({
 
 export type FileSinkConfig = z.output<typeof config>;
 
-/** `[sinks.NAME.file]`: newline-delimited JSON. A line is acknowledged once it is on disk. */
+/** `[sinks.NAME.file]`: newline-delimited JSON. A line is on disk before its position is committed, and what is on disk
+ * without being committed is cut off before it is written again. */
 export function fileSink(): SinkConnector<FileSinkConfig> {
-  const files = new OpenFiles();
+  const owners = new Owners();
   return {
     type: 'file',
     description: 'Newline-delimited JSON files on this machine, with rotation',
     config,
     caps: (): SinkCaps => ({
-      guarantee: 'at-least-once',
-      // One batch at a time keeps each partition's lines in order, also after a failure.
+      guarantee: 'exactly-once',
+      commitsEach: true,
       maxInFlight: 1,
       maxRows: 10_000,
       maxBytes: 16 * 1024 * 1024,
     }),
-    open: async (options, context) => new FileSink(options, context, files),
+    open: async (options, context) => new FileSink(options, context, owners),
   };
 }
 
 class FileSink implements Sink {
-  private readonly config: FileSinkConfig;
-  private readonly context: ConnectorContext;
-  private readonly files: OpenFiles;
+  private readonly format: LineFormat;
+  private readonly ledger: FileLedger;
   private readonly template: PathTemplate;
 
-  constructor(options: FileSinkConfig, context: ConnectorContext, files: OpenFiles) {
-    this.config = options;
-    this.context = context;
-    this.files = files;
-    this.template = new PathTemplate(options.path, context.baseDirectory);
+  constructor(options: FileSinkConfig, context: ConnectorContext, owners: Owners) {
+    const { pipeline, name, baseDirectory, disk, clock } = context;
+    const { bytes = null, age = null } = options.rotate ?? {};
+    const rotation = { bytes, ageMs: age };
+    this.format = options.envelope ? 'envelope' : 'value';
+    this.template = new PathTemplate(options.path, baseDirectory);
+    this.ledger = new FileLedger({ owner: `${pipeline}/${name}`, owners, baseDirectory, disk, clock, rotation });
   }
 
-  async acquire(): Promise<PartitionWriter> {
-    return { write: batch => this.write(batch), close: async () => {} };
+  async acquire(partition: SinkPartition): Promise<PartitionWriter> {
+    try {
+      await this.ledger.begin(partition.states);
+    } catch (error) {
+      throw diskError(error);
+    }
+    return new FileWriter(this.ledger, partition, rows => this.linesOf(rows));
   }
 
   close(): Promise<void> {
-    return this.files.release(this);
+    return this.ledger.close();
   }
 
-  private async write({ rows, sizeBytes }: RowBatch): Promise<WriteResult> {
-    const lines = new Map<string, LineBuffer>();
+  private linesOf({ rows, sizeBytes }: RowBatch): Lines {
+    const buffers = new Map<string, LineBuffer>();
     const rejected: Reject[] = [];
-    const format = this.config.envelope ? 'envelope' : 'value';
     rows.forEach((each, row) => {
       const { topic, partition, record } = placed(each);
       const path = this.template.of({ topic, partition, timestamp: record.timestamp });
@@ -96,24 +103,66 @@ class FileSink implements Sink {
         });
         return;
       }
-      let out = lines.get(path);
+      let out = buffers.get(path);
       // The first path of a batch is mostly its only one.
-      if (!out) lines.set(path, (out = new LineBuffer(lines.size === 0 ? sizeBytes + rows.length : 0)));
-      addLine(out, topic, partition, record, format);
+      if (!out) buffers.set(path, (out = new LineBuffer(buffers.size === 0 ? sizeBytes + rows.length : 0)));
+      addLine(out, topic, partition, record, this.format);
     });
-    try {
-      await Promise.all([...lines].map(async ([path, out]) => this.fileAt(path).append(out.bytes())));
-    } catch (error) {
-      throw diskError(error);
-    }
-    await this.files.closeUnused();
-    return rejected.length > 0 ? { rejected } : {};
+    return { byPath: new Map([...buffers].map(([path, out]) => [path, out.bytes()])), rejected };
+  }
+}
+
+interface Lines {
+  byPath: Map<string, Uint8Array>;
+  rejected: Reject[];
+}
+
+/** One partition's part in the files: it has the turn from an append to the commit. */
+class FileWriter implements PartitionWriter {
+  private readonly ledger: FileLedger;
+  private readonly partition: SinkPartition;
+  private readonly linesOf: (batch: RowBatch) => Lines;
+  private endTurn: (() => void) | null = null;
+
+  constructor(ledger: FileLedger, partition: SinkPartition, linesOf: (batch: RowBatch) => Lines) {
+    this.ledger = ledger;
+    this.partition = partition;
+    this.linesOf = linesOf;
   }
 
-  private fileAt(path: string): LineFile {
-    const { pipeline, name, disk, clock } = this.context;
-    const { bytes = null, age = null } = this.config.rotate ?? {};
-    return this.files.take(path, `${pipeline}/${name}`, this, disk, clock, { bytes, ageMs: age });
+  /** When the turn is still ours, an acknowledgement was lost on its way: the ledger takes back what it was for. */
+  async write(batch: RowBatch, signal: AbortSignal): Promise<WriteResult> {
+    const { byPath, rejected } = this.linesOf(batch);
+    const result = rejected.length > 0 ? { rejected } : {};
+    if (byPath.size === 0) return result;
+    this.endTurn ??= await this.ledger.turn(signal);
+    if (!this.endTurn) throw new SinkError('transient', 'STOPPED', 'the sink stops');
+    try {
+      return { ...result, state: await this.ledger.append(byPath, this.partition) };
+    } catch (error) {
+      this.giveTurn();
+      throw diskError(error);
+    }
+  }
+
+  committed(): void {
+    if (!this.endTurn) return;
+    this.ledger.settle();
+    this.giveTurn();
+  }
+
+  async close(): Promise<void> {
+    if (!this.endTurn) return;
+    try {
+      await this.ledger.lose(this.partition.states);
+    } finally {
+      this.giveTurn();
+    }
+  }
+
+  private giveTurn(): void {
+    this.endTurn?.();
+    this.endTurn = null;
   }
 }
 

@@ -6,7 +6,7 @@ import { sinkScenarios } from '../../../connectors/runtime/conformance.ts';
 import { memoryWorld } from '../conformance-world.ts';
 import { contextIn, record, temporaryDirectory } from '../support.ts';
 
-describe('the file sink keeps at least once when', () => {
+describe('the file sink keeps exactly once when', () => {
   let directory: string;
   beforeEach(() => {
     directory = temporaryDirectory();
