@@ -43,7 +43,7 @@ export class TroubledConnector implements SinkConnector {
             this.writes++;
             return this.trouble(() => writer.write(batch, signal), batch);
           },
-          committed: () => writer.committed?.(),
+          committed: state => writer.committed?.(state),
           close: how => writer.close(how),
         };
       },

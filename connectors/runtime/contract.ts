@@ -59,9 +59,10 @@ export interface PartitionWriter {
    * rows after a retriable error. At most `caps.maxInFlight` calls at a time.
    */
   write(batch: RowBatch, signal: AbortSignal): Promise<WriteResult>;
-  /** Position and state of every write acknowledged so far are committed. Not called for a commit that fails for good:
+  /** Position and state of writes acknowledged so far are committed: up to the one that gave `state`, the committed one;
+   * with `maxInFlight` above 1 later ones may have been acknowledged meanwhile. Not called for a commit that fails for good:
    * then `close('abandon')` comes, and whether it took effect is known from `SinkPartition.states`. */
-  committed?(): void;
+  committed?(state: string | undefined): void;
   /** `drain`: everything written was committed; `abandon`: the lease is lost, or rows are left for the next owner. */
   close(how: 'drain' | 'abandon'): Promise<void>;
 }

@@ -273,7 +273,7 @@ export class LanePass {
     const rejected = ready.flatMap(({ batch, delivered }) => [...batch.unreadable, ...(delivered?.rejected ?? [])]);
     const state = ready.findLast(({ delivered }) => delivered?.state !== undefined)?.delivered?.state;
     await this.committer.commit(next, state, mostBytes => bury(lease, rejected, mostBytes));
-    this.writer.committed?.();
+    this.writer.committed?.(state);
     this.order.splice(0, ready.length);
     let written = 0;
     let filtered = 0;
