@@ -28,6 +28,8 @@ const NPM: Record<string, readonly string[]> = {
   'core/': ['@node-rs/crc32', 'lz4-napi', 'snappyjs', 'zod', 'smol-toml', 'toml-eslint-parser'],
   'etl/': ['piscina', 'zod'],
   'connectors/': ['zod'],
+  // Loaded when a sink is opened, so that those who do not use it do not pay for it.
+  'connectors/bigquery/': ['@google-cloud/bigquery-storage', 'avsc', 'google-auth-library', 'google-gax'],
   'server/': ['fastify', 'prom-client', 'zod'],
 };
 
@@ -47,6 +49,8 @@ const NODE: Record<string, readonly string[]> = {
   // Modules are read once, at start, before there is anything to lose; the digest is their version.
   'etl/sandbox/module-store.ts': ['node:fs', 'node:path', 'node:crypto'],
   'connectors/file/': ['node:path', 'node:buffer', 'node:crypto'],
+  // Is a value text? And the type of a call's stream.
+  'connectors/bigquery/': ['node:buffer', 'node:stream'],
   // Lets other work of the loop go first; waits for no time.
   'connectors/runtime/lane-pass.ts': ['node:timers/promises'],
 };
