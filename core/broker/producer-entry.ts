@@ -1,5 +1,3 @@
-const MAX_SEQUENCE = 2147483647;
-
 export interface SeenBatch {
   firstSequence: number;
   lastSequence: number;
@@ -18,15 +16,4 @@ export interface ProducerEntry {
   openFrom: number;
   /** Of the last marker; -1 for none. */
   coordinatorEpoch: number;
-}
-
-/** Sequences run from 0 to 2^31 - 1 and then begin anew. */
-export function addSequence(sequence: number, count: number): number {
-  const sum = sequence + count;
-  return sum > MAX_SEQUENCE ? sum - MAX_SEQUENCE - 1 : sum;
-}
-
-export function subtractSequence(sequence: number, count: number): number {
-  const difference = sequence - count;
-  return difference < 0 ? difference + MAX_SEQUENCE + 1 : difference;
 }

@@ -1,6 +1,7 @@
 import { crc32c } from '../base/crc32c.ts';
 import { corrupt } from '../log/batch.ts';
-import { type ProducerEntry, subtractSequence } from './producer-entry.ts';
+import { subtractSequence } from '../log/sequence.ts';
+import type { ProducerEntry } from './producer-entry.ts';
 
 /*
  * Kafka's producer snapshot (ProducerStateManager, version 1), big endian; `kafka-dump-log` prints it:

@@ -5,7 +5,8 @@ import type { LogObserver } from '../log/log.ts';
 import type { Marker } from '../log/marker.ts';
 import type { AbortedTransaction } from '../log/txn-index.ts';
 import { refused } from './kafka-error.ts';
-import { addSequence, type ProducerEntry, type SeenBatch } from './producer-entry.ts';
+import { addSequence } from '../log/sequence.ts';
+import type { ProducerEntry, SeenBatch } from './producer-entry.ts';
 import { decodeProducerSnapshot, encodeProducerSnapshot } from './producer-snapshot.ts';
 
 /** How many batches of a producer are remembered: a client has at most five requests in flight. */

@@ -12,6 +12,12 @@ export interface BackOffOptions {
   forMs: number;
 }
 
+/** How long to go on; left out: as long as the cluster retries. */
+export interface RetryOptions {
+  signal?: AbortSignal;
+  forMs?: number;
+}
+
 /** Repeats `attempt` while it fails with something retriable. `between` runs before each repetition. */
 export async function retrying<T>(
   options: BackOffOptions,

@@ -72,14 +72,17 @@ export class Cluster {
     return `${purpose}-${this.nextLane++}`;
   }
 
-  /** Repeats what fails retriably, with capped and jittered pauses; in between metadata and coordinators are forgotten. */
-  retrying<T>(attempt: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  /**
+   * Repeats what fails retriably, with capped and jittered pauses; in between metadata and coordinators are forgotten.
+   * `forMs`: other than the cluster's own time. When the signal is aborted the last failure is thrown.
+   */
+  retrying<T>(attempt: () => Promise<T>, signal?: AbortSignal, forMs = this.backOff.forMs): Promise<T> {
     const forget = (error: Error): void => {
       this.logger.debug('a request is tried again', { error });
       this.topics.clear();
       this.coordinators.clear();
     };
-    return retrying(this.backOff, attempt, forget, signal);
+    return retrying({ ...this.backOff, forMs }, attempt, forget, signal);
   }
 
   get backOff(): BackOffOptions {

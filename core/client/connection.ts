@@ -30,15 +30,24 @@ export interface ConnectionOptions {
 export interface SendOptions {
   /** Time that the broker may take on purpose (long poll, rebalance); added to the request timeout. */
   waitMs?: number;
+  /** Up to this version, for who can make use of one above those below. */
+  newest?: number;
 }
 
-/** Versions above these name topics by id only; this client speaks of names. */
+/**
+ * Versions above these name topics by id only, where this client speaks of names; or they begin KIP-890's second
+ * transaction protocol, in which every transaction has an epoch of its own.
+ */
 const NEWEST_USED: Partial<Record<ApiKey, number>> = {
   [ApiKey.Produce]: 11,
   [ApiKey.Fetch]: 12,
   [ApiKey.OffsetCommit]: 9,
   [ApiKey.OffsetFetch]: 9,
   [ApiKey.InitProducerId]: 5,
+  // From 4 on between brokers only.
+  [ApiKey.AddPartitionsToTxn]: 3,
+  [ApiKey.TxnOffsetCommit]: 4,
+  [ApiKey.EndTxn]: 4,
 };
 
 interface Waiting {
@@ -102,10 +111,10 @@ export class Connection {
   }
 
   /** The newest version of the API that both sides speak. Throws BrokerError UNSUPPORTED_VERSION when there is none. */
-  versionOf(apiKey: ApiKey): number {
+  versionOf(apiKey: ApiKey, upTo?: number): number {
     const name = apiNameOf(apiKey) ?? String(apiKey);
     const theirs = this.versions.get(apiKey);
-    const [oldest, newest] = ownVersions(apiKey);
+    const [oldest, newest] = ownVersions(apiKey, upTo);
     const version = Math.min(newest, theirs?.[1] ?? -1);
     if (!theirs || version < theirs[0] || version < oldest) {
       throw new BrokerError(ErrorCode.UNSUPPORTED_VERSION, `${name} at ${this.address}`);
@@ -116,7 +125,7 @@ export class Connection {
   /** Sends a request and resolves with the body of its answer, whatever error codes that holds. */
   send<K extends ApiKey>(apiKey: K, body: RequestInput<K>, options: SendOptions = {}): Promise<ResponseBody<K>> {
     try {
-      return this.sendAs(apiKey, this.versionOf(apiKey), body, options);
+      return this.sendAs(apiKey, this.versionOf(apiKey, options.newest), body, options);
     } catch (error) {
       return Promise.reject(asMillstreamError(error));
     }
@@ -195,7 +204,7 @@ export class Connection {
   }
 }
 
-function ownVersions(apiKey: ApiKey): readonly [oldest: number, newest: number] {
+function ownVersions(apiKey: ApiKey, upTo = NEWEST_USED[apiKey]): readonly [oldest: number, newest: number] {
   const [oldest, newest] = apiOf(apiKey)?.request.versions ?? [0, -1];
-  return [oldest, Math.min(newest, NEWEST_USED[apiKey] ?? newest)];
+  return [oldest, Math.min(newest, upTo ?? newest)];
 }

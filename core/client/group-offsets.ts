@@ -1,4 +1,5 @@
 import { ApiKey } from '../protocol/api.ts';
+import type { RetryOptions } from './back-off.ts';
 import { refuse } from './broker-error.ts';
 import type { Cluster } from './cluster.ts';
 import type { Generation } from './heartbeats.ts';
@@ -19,9 +20,34 @@ export function commitOffsets(
   group: string,
   generation: Generation | null,
   offsets: readonly CommittedOffset[],
+  retry: RetryOptions = {},
 ): Promise<void> {
   if (offsets.length === 0) return Promise.resolve();
-  const topics = Array.from(
+  const topics = toCommit(offsets);
+  return cluster.retrying(
+    async () => {
+      const answer = await cluster.toCoordinator(group, ApiKey.OffsetCommit, {
+        groupId: group,
+        generationIdOrMemberEpoch: generation?.generationId ?? -1,
+        memberId: generation?.memberId ?? '',
+        groupInstanceId: generation?.instanceId ?? null,
+        topics,
+      });
+      for (const topic of answer.topics) {
+        for (const one of topic.partitions) refuse(one.errorCode, `commit of ${topic.name}-${one.partitionIndex}`);
+      }
+    },
+    retry.signal,
+    retry.forMs,
+  );
+}
+
+/** The topics of OffsetCommit and TxnOffsetCommit. */
+export function toCommit(offsets: readonly CommittedOffset[]): {
+  name: string;
+  partitions: { partitionIndex: number; committedOffset: number; committedMetadata: string | null }[];
+}[] {
+  return Array.from(
     Map.groupBy(offsets, one => one.topic),
     ([name, own]) => ({
       name,
@@ -32,18 +58,6 @@ export function commitOffsets(
       })),
     }),
   );
-  return cluster.retrying(async () => {
-    const answer = await cluster.toCoordinator(group, ApiKey.OffsetCommit, {
-      groupId: group,
-      generationIdOrMemberEpoch: generation?.generationId ?? -1,
-      memberId: generation?.memberId ?? '',
-      groupInstanceId: generation?.instanceId ?? null,
-      topics,
-    });
-    for (const topic of answer.topics) {
-      for (const one of topic.partitions) refuse(one.errorCode, `commit of ${topic.name}-${one.partitionIndex}`);
-    }
-  });
 }
 
 /**
@@ -54,27 +68,32 @@ export function committedOffsets(
   cluster: Cluster,
   group: string,
   partitions: readonly TopicPartition[] | null,
+  retry: RetryOptions = {},
 ): Promise<Map<string, CommittedOffset>> {
   if (partitions?.length === 0) return Promise.resolve(new Map());
   const topics =
     partitions && byTopic(partitions).map(({ topic, partitions: own }) => ({ name: topic, partitionIndexes: own }));
-  return cluster.retrying(async () => {
-    const answer = await cluster.toCoordinator(group, ApiKey.OffsetFetch, {
-      groupId: group,
-      topics,
-      groups: [{ groupId: group, topics }],
-      requireStable: true,
-    });
-    // v8 and later answer for several groups.
-    const own = answer.groups[0] ?? answer;
-    refuse(own.errorCode, `offsets of group ${group}`);
-    const found = new Map<string, CommittedOffset>();
-    for (const { name: topic, partitions: answered } of own.topics) {
-      for (const { partitionIndex: partition, errorCode, committedOffset: offset, metadata } of answered) {
-        refuse(errorCode, `offset of ${topic}-${partition} in group ${group}`);
-        if (offset >= 0) found.set(keyOf({ topic, partition }), { topic, partition, offset, metadata });
+  return cluster.retrying(
+    async () => {
+      const answer = await cluster.toCoordinator(group, ApiKey.OffsetFetch, {
+        groupId: group,
+        topics,
+        groups: [{ groupId: group, topics }],
+        requireStable: true,
+      });
+      // v8 and later answer for several groups.
+      const own = answer.groups[0] ?? answer;
+      refuse(own.errorCode, `offsets of group ${group}`);
+      const found = new Map<string, CommittedOffset>();
+      for (const { name: topic, partitions: answered } of own.topics) {
+        for (const { partitionIndex: partition, errorCode, committedOffset: offset, metadata } of answered) {
+          refuse(errorCode, `offset of ${topic}-${partition} in group ${group}`);
+          if (offset >= 0) found.set(keyOf({ topic, partition }), { topic, partition, offset, metadata });
+        }
       }
-    }
-    return found;
-  });
+      return found;
+    },
+    retry.signal,
+    retry.forMs,
+  );
 }

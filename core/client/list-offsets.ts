@@ -2,6 +2,7 @@ import { ApiKey } from '../protocol/api.ts';
 import { ErrorCode } from '../protocol/error-codes.ts';
 import { BrokerError, refuse } from './broker-error.ts';
 import type { Cluster } from './cluster.ts';
+import type { RetryOptions } from './back-off.ts';
 import { byTopic, keyOf, type TopicPartition } from './topic-partition.ts';
 
 export type Isolation = 'read_uncommitted' | 'read_committed';
@@ -19,15 +20,20 @@ export function listOffsets(
   partitions: readonly TopicPartition[],
   query: OffsetQuery,
   isolation: Isolation = 'read_uncommitted',
+  retry: RetryOptions = {},
 ): Promise<Map<string, number>> {
-  return cluster.retrying(async () => {
-    const found = await askLeaders(cluster, partitions, query, isolation);
-    const beyond = partitions.filter(one => (found.get(keyOf(one)) ?? -1) < 0);
-    if (typeof query === 'object' && beyond.length > 0) {
-      for (const [key, offset] of await askLeaders(cluster, beyond, 'latest', isolation)) found.set(key, offset);
-    }
-    return found;
-  });
+  return cluster.retrying(
+    async () => {
+      const found = await askLeaders(cluster, partitions, query, isolation);
+      const beyond = partitions.filter(one => (found.get(keyOf(one)) ?? -1) < 0);
+      if (typeof query === 'object' && beyond.length > 0) {
+        for (const [key, offset] of await askLeaders(cluster, beyond, 'latest', isolation)) found.set(key, offset);
+      }
+      return found;
+    },
+    retry.signal,
+    retry.forMs,
+  );
 }
 
 async function askLeaders(

@@ -1,5 +1,6 @@
 import type { Timer } from '../base/clock.ts';
 import type { Codec } from '../log/batch.ts';
+import { addSequence } from '../log/sequence.ts';
 import { bodySize, encodeBatch, type NewRecord } from '../log/record.ts';
 import { ErrorCode } from '../protocol/error-codes.ts';
 import { retrying } from './back-off.ts';
@@ -7,7 +8,7 @@ import { BrokerError, refuse } from './broker-error.ts';
 import type { Cluster } from './cluster.ts';
 import type { ProduceCombiner } from './produce-combiner.ts';
 import type { Produced } from './producer.ts';
-import { endsIdentity, type ProducerIdentity, sequenceAfter } from './producer-identity.ts';
+import { endsIdentity, type ProducerIdentity } from './producer-identity.ts';
 
 /** One `send`: settled when all of its records are. */
 export interface Delivery {
@@ -154,7 +155,7 @@ export class PartitionQueue {
     };
     const options = { ...cluster.backOff, forMs: deliveryTimeoutMs };
     const answer = await retrying(options, attempt, () => cluster.forgetTopic(this.topic));
-    this.sequence = sequenceAfter(this.sequence, batch.records.length);
+    this.sequence = addSequence(this.sequence, batch.records.length);
     return answer;
   }
 

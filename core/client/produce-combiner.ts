@@ -25,9 +25,11 @@ export class ProduceCombiner {
   private readonly cluster: Cluster;
   private readonly acks: number;
   private readonly timeoutMs: number;
+  private readonly transactionalId: string | null;
   private readonly byLeader = new Map<number, Part[]>();
 
-  constructor(cluster: Cluster, acks: number, timeoutMs: number) {
+  constructor(cluster: Cluster, acks: number, timeoutMs: number, transactionalId: string | null = null) {
+    this.transactionalId = transactionalId;
     this.cluster = cluster;
     this.acks = acks;
     this.timeoutMs = timeoutMs;
@@ -59,8 +61,9 @@ export class ProduceCombiner {
         partitionData: own.map(part => ({ index: part.partition, records: part.batch })),
       }));
       const connection = await this.cluster.broker(leader);
-      const { acks, timeoutMs } = this;
-      const response = await connection.send(ApiKey.Produce, { acks, timeoutMs, topicData }, { waitMs: timeoutMs });
+      const { acks, timeoutMs, transactionalId } = this;
+      const body = { transactionalId, acks, timeoutMs, topicData };
+      const response = await connection.send(ApiKey.Produce, body, { waitMs: timeoutMs });
       const answers = new Map<string, ProduceAnswer>();
       for (const { name, partitionResponses } of response.responses) {
         for (const answer of partitionResponses) answers.set(`${name}-${answer.index}`, answer);

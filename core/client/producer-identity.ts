@@ -9,11 +9,6 @@ export interface ProducerIdentity {
   readonly producerEpoch: number;
 }
 
-/** Numbers wrap from 2^31 - 1 to 0. */
-export function sequenceAfter(sequence: number, records: number): number {
-  return (sequence + records) % 2 ** 31;
-}
-
 /** Asks any broker for a fresh identity without a transactional id. */
 export async function newIdentity(cluster: Cluster): Promise<ProducerIdentity> {
   return cluster.retrying(async () => {

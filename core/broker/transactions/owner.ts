@@ -4,7 +4,7 @@ import type { Coordinator, OffsetToCommit } from '../groups/coordinator.ts';
 import { refused } from '../kafka-error.ts';
 import type { Topics } from '../topics.ts';
 import type { Transactions } from './coordinator.ts';
-import { stampTransactional } from './stamp.ts';
+import { stampTransactional } from '../../log/transactional.ts';
 import type { ProducerIdentity, Transaction } from './transaction.ts';
 
 /** What becomes visible together, or not at all. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../core/base/clock.ts';
 import { readBatchHeader } from '../../../core/log/batch.ts';
-import { addSequence, subtractSequence } from '../../../core/broker/producer-entry.ts';
+import { addSequence, subtractSequence } from '../../../core/log/sequence.ts';
 import { decodeProducerSnapshot } from '../../../core/broker/producer-snapshot.ts';
 import { ProducerState } from '../../../core/broker/producer-state.ts';
 import { ManualClock } from '../../connectors/manual-clock.ts';

@@ -1,13 +1,12 @@
-import { crc32c } from '../../base/crc32c.ts';
-import { ATTRIBUTE, type BatchHeader, checkBatch } from '../../log/batch.ts';
-import { addSequence } from '../producer-entry.ts';
-import type { ProducerIdentity } from './transaction.ts';
+import { crc32c } from '../base/crc32c.ts';
+import { ATTRIBUTE, type BatchHeader, checkBatch } from './batch.ts';
+import { addSequence } from './sequence.ts';
 
 /** Makes finished batches, one behind the other, part of a transaction: attribute, producer, sequences, CRC. In place.
  * Kind `data`, CORRUPT_BATCH when they are not whole. */
 export function stampTransactional(
   bytes: Uint8Array,
-  { producerId, producerEpoch }: ProducerIdentity,
+  { producerId, producerEpoch }: Pick<BatchHeader, 'producerId' | 'producerEpoch'>,
   firstSequence: number,
 ): BatchHeader[] {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
