@@ -3,8 +3,8 @@ import { ApiKey } from '../protocol/api.ts';
 import { mayRetry } from './broker-error.ts';
 import type { Cluster, Lane } from './cluster.ts';
 import { type Ending, type Generation, Heartbeats } from './heartbeats.ts';
-import { countPartitions, JoinAgain, type Joined, joinGroup } from './join-group.ts';
-import type { TopicPartition } from './topic-partition.ts';
+import { countPartitions, type GroupProtocol, JoinAgain, type Joined, joinGroup } from './join-group.ts';
+import { keyOf, type TopicPartition } from './topic-partition.ts';
 
 export interface GroupOptions {
   group: string;
@@ -15,27 +15,42 @@ export interface GroupOptions {
   rebalanceTimeoutMs?: number;
   /** Default 3 s. */
   heartbeatMs?: number;
+  /** Default 'range'. */
+  protocol?: GroupProtocol;
   /** Makes this a static member (KIP-345): a restart within the session timeout keeps its partitions. */
   instanceId?: string;
 }
 
 export interface GroupHandler {
-  /** These partitions are ours from now on. */
-  assigned(partitions: readonly TopicPartition[], generation: Generation): Promise<void>;
+  /**
+   * A generation has begun and these partitions are ours from now on, besides those that we keep. `isPending`: the
+   * next generation follows at once, when others have given back what is to be ours.
+   */
+  assigned(partitions: readonly TopicPartition[], generation: Generation, isPending: boolean): Promise<void>;
   /** They are given back when this resolves; with `lost` they are somebody else's already and commits are refused. */
   revoked(partitions: readonly TopicPartition[], reason: 'rebalance' | 'leaving' | 'lost'): Promise<void>;
+  /** A generation has begun: commits carry it from now on. Before anything of it is revoked or assigned. */
+  begun?(generation: Generation): void;
+  /** As soon as it is known that everything is lost; `revoked` follows when the handler has finished what it does. */
+  lost?(): void;
 }
 
 /** How often the leader looks whether topics have appeared or grown. */
 const WATCH_TOPICS_MS = 10_000;
 
-/** Membership in a consumer group (classic protocol, eager, range assignor). */
+/** Membership in a consumer group (classic protocol). */
 export class GroupMember {
   private readonly cluster: Cluster;
   private readonly options: Required<Omit<GroupOptions, 'instanceId'>> & { instanceId: string | null };
   private readonly handler: GroupHandler;
   private readonly lane: Lane;
   private memberId = '';
+  /** What the handler has, since this generation. */
+  private owned: readonly TopicPartition[] = [];
+  private ownedGeneration = -1;
+  /** Ends the generation that is lived in; null between generations. */
+  private interrupt: ((ending: Ending) => void) | null = null;
+  private readonly giveUp = new Set<string>();
 
   constructor(cluster: Cluster, options: GroupOptions, handler: GroupHandler) {
     this.cluster = cluster;
@@ -45,6 +60,7 @@ export class GroupMember {
       sessionTimeoutMs: 30_000,
       rebalanceTimeoutMs: 60_000,
       heartbeatMs: 3000,
+      protocol: 'range',
       ...options,
       instanceId: options.instanceId ?? null,
     };
@@ -57,31 +73,85 @@ export class GroupMember {
         const joined = await this.join(signal);
         if (joined) await this.live(joined, signal);
       }
+      if (this.owned.length > 0) await this.revokeAll('leaving');
     } finally {
+      this.owned = [];
       await this.leave();
       this.cluster.closeLane(this.lane);
     }
   }
 
+  /** Joins anew, without waiting for the coordinator to ask for it; `giveUp`: these are given back before. */
+  rejoin(giveUp: readonly TopicPartition[] = []): void {
+    for (const one of giveUp) this.giveUp.add(keyOf(one));
+    this.interrupt?.({ reason: 'rebalance' });
+  }
+
+  /** A commit was answered with "unknown member": no need to wait for a heartbeat to say so. */
+  lose(): void {
+    this.handler.lost?.();
+    this.interrupt?.({ reason: 'lost' });
+  }
+
   /** One generation, from its assignment to its end. */
-  private async live({ generation, assigned, partitionCounts }: Joined, signal: AbortSignal): Promise<void> {
+  private async live(joined: Joined, signal: AbortSignal): Promise<void> {
+    const { generation, assigned, partitionCounts, isPending } = joined;
     const { heartbeatMs: everyMs, sessionTimeoutMs } = this.options;
-    const beats = new Heartbeats(this.cluster, generation, { lane: this.lane, everyMs, sessionTimeoutMs });
+    const lost = (): void => this.handler.lost?.();
+    const beats = new Heartbeats(this.cluster, generation, { lane: this.lane, everyMs, sessionTimeoutMs, lost });
     const over = new AbortController();
+    const interrupted = new Promise<Ending>(resolve => {
+      this.interrupt = resolve;
+    });
     try {
-      await this.handler.assigned(assigned, generation);
+      this.handler.begun?.(generation);
+      const removed = without(this.owned, assigned);
+      if (removed.length > 0) await this.handler.revoked(removed, 'rebalance');
+      const added = without(assigned, this.owned);
+      this.owned = assigned;
+      this.ownedGeneration = generation.generationId;
+      await this.handler.assigned(added, generation, isPending);
+      // The others wait for what was given back.
+      if (removed.length > 0) return;
+      if (this.giveUp.size > 0) return await this.end({ reason: 'rebalance' });
       const ending = await Promise.race([
         beats.ended,
+        interrupted,
         this.watchTopics(partitionCounts, over.signal),
         leaving(signal, over.signal),
       ]);
-      if (ending.reason === 'failed') throw ending.error;
-      if (ending.reason === 'lost') this.memberId = '';
-      await this.handler.revoked(assigned, ending.reason);
+      await this.end(ending);
     } finally {
+      this.interrupt = null;
       over.abort();
       beats.stop();
     }
+  }
+
+  private async end(ending: Ending | { reason: 'leaving' }): Promise<void> {
+    if (ending.reason === 'failed') throw ending.error;
+    if (ending.reason === 'lost') this.memberId = '';
+    if (ending.reason !== 'rebalance' || this.options.protocol === 'range') return this.revokeAll(ending.reason);
+    const given = this.owned.filter(one => this.giveUp.has(keyOf(one)));
+    this.giveUp.clear();
+    if (given.length === 0) return;
+    await this.handler.revoked(given, 'rebalance');
+    this.owned = without(this.owned, given);
+  }
+
+  private async revokeAll(reason: 'rebalance' | 'leaving' | 'lost'): Promise<void> {
+    const { owned } = this;
+    this.owned = [];
+    this.giveUp.clear();
+    await this.handler.revoked(owned, reason);
+  }
+
+  /** The coordinator does not know us any more, or cannot be reached for so long that it will have forgotten us. */
+  private async loseAll(): Promise<void> {
+    this.memberId = '';
+    if (this.owned.length === 0) return;
+    this.handler.lost?.();
+    await this.revokeAll('lost');
   }
 
   private async join(signal: AbortSignal): Promise<Joined | null> {
@@ -89,19 +159,24 @@ export class GroupMember {
     // A join may wait for the other members: ending the connection is the only way out of it.
     const abort = (): void => this.cluster.closeLane(this.lane);
     signal.addEventListener('abort', abort, { once: true });
+    const since = clock.monotonic();
     try {
       for (let pauseMs = 100; !signal.aborted; ) {
+        const { memberId, lane, owned, ownedGeneration } = this;
         try {
-          const joined = await joinGroup(this.cluster, { ...this.options, memberId: this.memberId, lane: this.lane });
+          const request = { ...this.options, memberId, lane, owned, ownedGeneration };
+          const joined = await joinGroup(this.cluster, request);
           this.memberId = joined.generation.memberId;
           return joined;
         } catch (error) {
           if (signal.aborted) return null;
           if (error instanceof JoinAgain) {
+            if (error.memberId === '') await this.loseAll();
             this.memberId = error.memberId;
             continue;
           }
           if (!mayRetry(error)) throw error;
+          if (clock.monotonic() - since > this.options.sessionTimeoutMs) await this.loseAll();
           logger.debug('joining the group is tried again', { group: this.options.group, error });
           this.cluster.forgetCoordinator(this.options.group);
           await sleep(clock, pauseMs, signal);
@@ -137,6 +212,11 @@ export class GroupMember {
       this.cluster.logger.debug('the group could not be left', { group, error });
     });
   }
+}
+
+function without(partitions: readonly TopicPartition[], others: readonly TopicPartition[]): TopicPartition[] {
+  const keys = new Set(others.map(keyOf));
+  return partitions.filter(one => !keys.has(keyOf(one)));
 }
 
 /** Resolves when the signal is aborted; forgotten when `over` is. */

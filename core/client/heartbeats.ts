@@ -24,6 +24,8 @@ export interface HeartbeatOptions {
   lane: Lane;
   everyMs: number;
   sessionTimeoutMs: number;
+  /** The membership is over, whatever `ended` said before. */
+  lost(): void;
 }
 
 /** Keeps one generation's membership alive until `stop`, and tells when it comes to its end. */
@@ -44,6 +46,11 @@ export class Heartbeats {
     this.stopped.abort();
   }
 
+  private lose(options: HeartbeatOptions): void {
+    options.lost();
+    this.end({ reason: 'lost' });
+  }
+
   private async beat(cluster: Cluster, generation: Generation, options: HeartbeatOptions): Promise<void> {
     const { clock } = cluster;
     const { signal } = this.stopped;
@@ -55,14 +62,14 @@ export class Heartbeats {
       if (signal.aborted) return;
       try {
         const { errorCode } = await cluster.toCoordinator(group, ApiKey.Heartbeat, body, { lane: options.lane });
-        if (LOST.has(errorCode)) return this.end({ reason: 'lost' });
+        if (LOST.has(errorCode)) return this.lose(options);
         if (errorCode === ErrorCode.REBALANCE_IN_PROGRESS) this.end({ reason: 'rebalance' });
         else if (errorCode !== ErrorCode.NONE) throw new BrokerError(errorCode, `group ${group}`);
         heardAt = clock.monotonic();
       } catch (error) {
         if (!mayRetry(error)) return this.end({ reason: 'failed', error });
         cluster.forgetCoordinator(group);
-        if (clock.monotonic() - heardAt > options.sessionTimeoutMs) return this.end({ reason: 'lost' });
+        if (clock.monotonic() - heardAt > options.sessionTimeoutMs) return this.lose(options);
       }
     }
   }

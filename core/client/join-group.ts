@@ -9,10 +9,20 @@ import { decodeVersioned, encodeVersioned } from '../protocol/versioned.ts';
 import { BrokerError, refuse } from './broker-error.ts';
 import type { Cluster, Lane } from './cluster.ts';
 import type { Generation } from './heartbeats.ts';
-import { assignRanges, type Subscriber } from './range-assignor.ts';
-import type { TopicPartition } from './topic-partition.ts';
+import { assignRanges } from './range-assignor.ts';
+import { assignSticky, type StickyPlan, type StickySubscriber } from './sticky-assignor.ts';
+import { byTopic, type TopicPartition } from './topic-partition.ts';
 
-const RANGE = 'range';
+/**
+ * range: everybody gives everything back before the group shares it out anew, as Kafka's clients do by default.
+ * cooperative-sticky (KIP-429): members keep what they have and read on; only what moves is given back.
+ */
+export type GroupProtocol = 'range' | 'cooperative-sticky';
+
+/** In the assignment's user data: partitions of this member are still with others, another round follows. */
+const PENDING = 1;
+/** The first version of a subscription that tells what the member holds, and since which generation. */
+const SUBSCRIPTION_WITH_OWNED = 2;
 
 export interface JoinRequest {
   group: string;
@@ -20,6 +30,10 @@ export interface JoinRequest {
   memberId: string;
   instanceId: string | null;
   topics: readonly string[];
+  protocol: GroupProtocol;
+  /** What this member holds, since which generation. Empty with `range`. */
+  owned: readonly TopicPartition[];
+  ownedGeneration: number;
   sessionTimeoutMs: number;
   rebalanceTimeoutMs: number;
   lane: Lane;
@@ -30,6 +44,8 @@ export interface Joined {
   assigned: TopicPartition[];
   /** Of the leader: what it assigned by, to notice new partitions. Null for other members. */
   partitionCounts: ReadonlyMap<string, number> | null;
+  /** Another round follows at once, in which more partitions may come. */
+  isPending: boolean;
 }
 
 /** The member id that the coordinator gave, or that it no longer knows ours: join again with this one. */
@@ -42,10 +58,14 @@ export class JoinAgain extends Error {
   }
 }
 
-/** One round of JoinGroup and SyncGroup (KIP-394, eager protocol). Throws JoinAgain or BrokerError. */
+/** One round of JoinGroup and SyncGroup (KIP-394). Throws JoinAgain or BrokerError. */
 export async function joinGroup(cluster: Cluster, request: JoinRequest): Promise<Joined> {
-  const { group, instanceId, lane, rebalanceTimeoutMs } = request;
-  const subscription = encodeVersioned(ConsumerSubscription, 0, { topics: request.topics });
+  const { group, instanceId, lane, rebalanceTimeoutMs, protocol } = request;
+  const subscription = encodeVersioned(ConsumerSubscription, protocol === 'range' ? 0 : SUBSCRIPTION_WITH_OWNED, {
+    topics: request.topics,
+    ownedPartitions: byTopic(request.owned),
+    generationId: request.ownedGeneration,
+  });
   const joined = await cluster.toCoordinator(
     group,
     ApiKey.JoinGroup,
@@ -56,7 +76,7 @@ export async function joinGroup(cluster: Cluster, request: JoinRequest): Promise
       memberId: request.memberId,
       groupInstanceId: instanceId,
       protocolType: CONSUMER_PROTOCOL_TYPE,
-      protocols: [{ name: RANGE, metadata: subscription }],
+      protocols: [{ name: protocol, metadata: subscription }],
     },
     { lane, waitMs: rebalanceTimeoutMs },
   );
@@ -64,7 +84,7 @@ export async function joinGroup(cluster: Cluster, request: JoinRequest): Promise
   againOrRefuse(joined.errorCode, request);
   const { memberId, generationId } = joined;
   const isLeader = joined.leader === memberId && !joined.skipAssignment;
-  const plan = isLeader ? await assign(cluster, joined) : null;
+  const plan = isLeader ? await assign(cluster, protocol, joined) : null;
   const synced = await cluster.toCoordinator(
     group,
     ApiKey.SyncGroup,
@@ -80,13 +100,12 @@ export async function joinGroup(cluster: Cluster, request: JoinRequest): Promise
     { lane, waitMs: rebalanceTimeoutMs },
   );
   againOrRefuse(synced.errorCode, { group, memberId });
-  const { assignedPartitions } = emptyOr(synced.assignment);
+  const { assignedPartitions, userData } = emptyOr(synced.assignment);
   return {
     generation: { group, generationId, memberId, instanceId },
-    assigned: assignedPartitions.flatMap(({ topic, partitions }) =>
-      partitions.map(partition => ({ topic, partition })),
-    ),
+    assigned: flat(assignedPartitions),
     partitionCounts: plan?.partitionCounts ?? null,
+    isPending: userData?.[0] === PENDING,
   };
 }
 
@@ -99,27 +118,34 @@ function againOrRefuse(errorCode: number, { group, memberId }: { group: string; 
 /** What the leader does: decode everybody's subscription, look the topics up, share the partitions out. */
 async function assign(
   cluster: Cluster,
+  protocol: GroupProtocol,
   joined: ResponseBody<typeof ApiKey.JoinGroup>,
 ): Promise<{
   assignments: { memberId: string; assignment: Uint8Array }[];
   partitionCounts: ReadonlyMap<string, number>;
 }> {
-  if (joined.protocolName !== RANGE) {
+  if (joined.protocolName !== protocol) {
     throw new BrokerError(ErrorCode.INCONSISTENT_GROUP_PROTOCOL, `assignor ${joined.protocolName ?? 'none'}`);
   }
-  const subscribers: Subscriber[] = joined.members.map(member => ({
-    memberId: member.memberId,
-    instanceId: member.groupInstanceId,
-    topics: decodeVersioned(ConsumerSubscription, member.metadata, 'as-newest').topics,
-  }));
+  const subscribers: StickySubscriber[] = joined.members.map(member => {
+    const { topics, ownedPartitions } = decodeVersioned(ConsumerSubscription, member.metadata, 'as-newest');
+    return { memberId: member.memberId, instanceId: member.groupInstanceId, topics, owned: flat(ownedPartitions) };
+  });
   const partitionCounts = await countPartitions(cluster, [...new Set(subscribers.flatMap(one => one.topics))]);
-  const shares = assignRanges(subscribers, partitionCounts);
-  const assignments = Array.from(shares, ([memberId, assignedPartitions]) => ({
+  const plan: StickyPlan =
+    protocol === 'range'
+      ? { shares: assignRanges(subscribers, partitionCounts), isPending: false }
+      : assignSticky(subscribers, partitionCounts);
+  const userData = plan.isPending ? Uint8Array.of(PENDING) : null;
+  const assignments = Array.from(plan.shares, ([memberId, assignedPartitions]) => ({
     memberId,
-    assignment: encodeVersioned(ConsumerAssignment, 0, { assignedPartitions }),
+    assignment: encodeVersioned(ConsumerAssignment, 0, { assignedPartitions, userData }),
   }));
   return { assignments, partitionCounts };
 }
+
+const flat = (grouped: readonly { topic: string; partitions: readonly number[] }[]): TopicPartition[] =>
+  grouped.flatMap(({ topic, partitions }) => partitions.map(partition => ({ topic, partition })));
 
 /** Partitions of each topic; one that does not exist (yet) has none. */
 export async function countPartitions(cluster: Cluster, topics: readonly string[]): Promise<Map<string, number>> {
@@ -129,8 +155,8 @@ export async function countPartitions(cluster: Cluster, topics: readonly string[
 }
 
 /** A member without partitions may be answered with no bytes at all. */
-function emptyOr(assignment: Uint8Array): Pick<ConsumerAssignment, 'assignedPartitions'> {
+function emptyOr(assignment: Uint8Array): Pick<ConsumerAssignment, 'assignedPartitions' | 'userData'> {
   return assignment.length === 0
-    ? { assignedPartitions: [] }
+    ? { assignedPartitions: [], userData: null }
     : decodeVersioned(ConsumerAssignment, assignment, 'as-newest');
 }

@@ -7,9 +7,11 @@ export class FaultyNetwork implements Network {
   /** While set, the next bytes that arrive are lost together with their connection. */
   loseNextAnswer = false;
   opened = 0;
+  private isUnplugged = false;
   private readonly wires = new Set<Duplex>();
 
   async connect(host: string, port: number, signal: AbortSignal): Promise<Duplex> {
+    if (this.isUnplugged) throw new Error('unplugged by the test');
     const real = await nodeNetwork.connect(host, port, signal);
     this.opened++;
     const wire = new Duplex({
@@ -33,6 +35,12 @@ export class FaultyNetwork implements Network {
       } else if (!wire.destroyed) wire.push(bytes);
     });
     return wire;
+  }
+
+  /** As after a crash of this side: nothing goes out or comes in any more. */
+  unplug(): void {
+    this.isUnplugged = true;
+    this.cut();
   }
 
   /** Breaks every connection there is now. */
