@@ -2,9 +2,7 @@ import { MillstreamError } from '../base/errors.ts';
 import type { TransactionOwner } from '../broker/transactions/owner.ts';
 import type { Commit, OffsetRange } from './engine.ts';
 import type { EngineHost } from './host.ts';
-
-/** The longest state that every engine can keep: Kafka's limit is 4,096 characters of offset metadata. */
-export const MAX_STATE_CHARACTERS = 3000;
+import { checkState } from './state.ts';
 
 export interface LeaseCommitsOptions {
   host: EngineHost;
@@ -71,13 +69,7 @@ export class LeaseCommits {
       );
     }
     if (this.broken) throw this.broken.error;
-    if (state !== undefined && (state.length > MAX_STATE_CHARACTERS || /[^\x20-\x7e]/.test(state))) {
-      throw new MillstreamError(
-        'invalid',
-        'STATE_TOO_LARGE',
-        `a state is at most ${MAX_STATE_CHARACTERS} ASCII characters`,
-      );
-    }
+    checkState(state);
   }
 
   private async transaction({ next, append = [] }: Commit, state: string | null): Promise<OffsetRange[]> {

@@ -24,7 +24,7 @@ export async function startKafka(properties: Record<string, string> = {}): Promi
       // The script leaves the broker running with its output in the folder, so that this call ends.
       const ran = await runOk(script, [folder, String(port), ...settings], {
         env: { KAFKA_CONTROLLER_PORT: String(controller) },
-        timeoutMs: 120_000,
+        timeoutMs: 180_000,
       });
       target.startupMs = Number(/startup_ms=(\d+)/.exec(ran.stdout.toString())?.[1]);
     },
