@@ -10,6 +10,7 @@ import { type BackOffOptions, retrying } from './back-off.ts';
 import { BrokerError, refuse, unreachable } from './broker-error.ts';
 import { type BrokerAddress, type ClusterMetadata, readMetadata, type TopicMetadata } from './cluster-metadata.ts';
 import { Connection, type SendOptions } from './connection.ts';
+import type { SaslOptions } from './sasl.ts';
 
 export interface ClusterOptions {
   /** "host:port" of one or more brokers to begin with. */
@@ -19,6 +20,8 @@ export interface ClusterOptions {
   random: Random;
   logger?: Logger;
   clientId?: string;
+  /** How every connection authenticates. Left out: it does not. TLS is the network's business. */
+  sasl?: SaslOptions | null;
   /** Default 10 s. */
   connectTimeoutMs?: number;
   /** Default 30 s. */
@@ -53,6 +56,8 @@ export class Cluster {
   private readonly coordinators = new Map<string, BrokerAddress>();
   private brokers: readonly BrokerAddress[] = [];
   private nextLane = 1;
+  /** Connections that end with their last answer. */
+  private readonly retired = new Set<Connection>();
   private closed = false;
   /** A broker has answered once: from then on an unreachable one is waited for. */
   private reached: boolean;
@@ -152,6 +157,9 @@ export class Cluster {
         failures.push(asMillstreamError(error));
       }
     }
+    // A broker that is there and refuses us says more than one that is away.
+    const refusal = failures.find(one => !one.retriable && one.code !== 'UNREACHABLE');
+    if (refusal) throw refusal;
     const first = failures[0];
     const all = this.bootstrap.map(one => `${one.host}:${one.port}`).join(', ');
     throw unreachable(
@@ -209,6 +217,7 @@ export class Cluster {
     this.connections.clear();
     const opened = await Promise.allSettled(slots.map(slot => slot.opening));
     for (const one of opened) if (one.status === 'fulfilled') one.value.close();
+    for (const one of this.retired) one.close();
   }
 
   private async findCoordinator(key: string, keyType: 0 | 1): Promise<BrokerAddress> {
@@ -220,17 +229,26 @@ export class Cluster {
     return { nodeId: found.nodeId, host: found.host, port: found.port, rack: null };
   }
 
+  private retire(connection: Connection): void {
+    for (const one of this.retired) if (one.isOver) this.retired.delete(one);
+    this.retired.add(connection);
+    connection.retire();
+  }
+
   private connect({ host, port }: { host: string; port: number }, lane: Lane): Promise<Connection> {
     if (this.closed) return Promise.reject(new MillstreamError('closed', 'CLIENT_CLOSED', 'the client is closed'));
     const key = `${host}:${port}/${lane}`;
     const known = this.connections.get(key);
     if (known && (known.open === null || known.open.usable)) return known.opening;
+    if (known?.open) this.retire(known.open);
     const opening = Connection.open({
       host,
       port,
       clientId: this.options.clientId ?? 'millstream',
       network: this.options.network,
       clock: this.clock,
+      random: this.random,
+      sasl: this.options.sasl ?? null,
       connectTimeoutMs: this.options.connectTimeoutMs ?? 10_000,
       requestTimeoutMs: this.options.requestTimeoutMs ?? 30_000,
     });

@@ -13,8 +13,11 @@ import {
 } from '../protocol/api.ts';
 import { apiOf } from '../protocol/api-table.ts';
 import { ErrorCode } from '../protocol/error-codes.ts';
+import type { Random } from '../base/random.ts';
 import { BrokerError, refuse, unreachable } from './broker-error.ts';
+import { connectError } from './connect-error.ts';
 import { FrameSplitter } from './frame-splitter.ts';
+import { authenticate, type SaslOptions } from './sasl.ts';
 
 export interface ConnectionOptions {
   host: string;
@@ -22,6 +25,8 @@ export interface ConnectionOptions {
   clientId: string;
   network: Network;
   clock: Clock;
+  random: Random;
+  sasl: SaslOptions | null;
   connectTimeoutMs: number;
   /** How long an answer may take beyond what the request itself allows the broker to wait. */
   requestTimeoutMs: number;
@@ -72,6 +77,10 @@ export class Connection {
   private versions: ReadonlyMap<number, readonly [min: number, max: number]> = new Map();
   private nextCorrelationId = 1;
   private broken: MillstreamError | null = null;
+  private answered = 0;
+  private isRetired = false;
+  /** Monotonic time from which nothing new is sent: the broker would close the connection soon after. */
+  private retireAt = Number.POSITIVE_INFINITY;
 
   private constructor(stream: Duplex, options: ConnectionOptions) {
     this.stream = stream;
@@ -79,10 +88,10 @@ export class Connection {
     this.address = `${options.host}:${options.port}`;
     stream.on('data', (piece: Buffer) => this.receive(piece));
     stream.on('error', error => this.break(unreachable(`the connection to ${this.address} broke`, error)));
-    stream.on('close', () => this.break(unreachable(`${this.address} closed the connection`)));
+    stream.on('close', () => this.break(unreachable(`${this.address} closed the connection`, undefined, this.help())));
   }
 
-  /** Connects and asks which versions the broker speaks. Kind `unavailable`, code UNREACHABLE. */
+  /** Connects, asks which versions the broker speaks and authenticates. Kind `unavailable`: UNREACHABLE, AUTH_FAILED, TLS_*. */
   static async open(options: ConnectionOptions): Promise<Connection> {
     const abort = new AbortController();
     const { host, port, connectTimeoutMs: limit } = options;
@@ -91,13 +100,14 @@ export class Connection {
     try {
       stream = await options.network.connect(host, port, abort.signal);
     } catch (error) {
-      throw unreachable(`cannot reach ${host}:${port}: ${(error as Error).message}`, error);
+      throw connectError(`${host}:${port}`, error);
     } finally {
       timer.cancel();
     }
     const connection = new Connection(stream, options);
     try {
       await connection.negotiate();
+      await connection.authenticate();
     } catch (error) {
       connection.close();
       throw error;
@@ -105,9 +115,19 @@ export class Connection {
     return connection;
   }
 
-  /** False once it is broken or closed: open another. */
+  /** False once it is broken or closed, or its authentication ends soon: open another. */
   get usable(): boolean {
-    return this.broken === null;
+    return this.broken === null && this.options.clock.monotonic() < this.retireAt;
+  }
+
+  get isOver(): boolean {
+    return this.broken !== null;
+  }
+
+  /** Ends the connection when what is under way has been answered. */
+  retire(): void {
+    this.isRetired = true;
+    if (this.waiting.length === 0) this.close();
   }
 
   /** The newest version of the API that both sides speak. Throws BrokerError UNSUPPORTED_VERSION when there is none. */
@@ -134,6 +154,20 @@ export class Connection {
   /** Ends the connection; requests under way are rejected. */
   close(): void {
     this.break(unreachable(`the connection to ${this.address} was closed`));
+  }
+
+  /** A listener that wants more than it gets just hangs up. */
+  private help(): { help?: string } {
+    if (this.answered > 1 || this.options.sasl) return {};
+    return { help: 'Does this listener want TLS or authentication (SASL)?' };
+  }
+
+  private async authenticate(): Promise<void> {
+    const { sasl, random, clock } = this.options;
+    if (!sasl) return;
+    const lifetimeMs = await authenticate(this, sasl, random);
+    // Early enough for what is under way then, and not all connections at one time.
+    if (lifetimeMs > 0) this.retireAt = clock.monotonic() + lifetimeMs * (0.8 + random.float() / 10);
   }
 
   private async negotiate(): Promise<void> {
@@ -186,11 +220,13 @@ export class Connection {
       return this.break(unreachable(`${this.address} answered out of order`));
     }
     request.timer.cancel();
+    this.answered++;
     try {
       request.resolve(decodeResponse(request.apiKey, request.version, frame).body);
     } catch (error) {
       request.reject(unreachable(`${this.address} sent an unreadable ${apiNameOf(request.apiKey)} answer`, error));
     }
+    if (this.isRetired && this.waiting.length === 0) this.close();
   }
 
   private break(error: MillstreamError): void {

@@ -4,6 +4,9 @@ const SIZE_BYTES = 4;
 /** No broker answers with more; a stray TLS or HTTP server is told by its "size". */
 export const MAX_FRAME_BYTES = 512 * 1024 * 1024;
 
+/** How a TLS server begins to say that it cannot read us: record type 21, version 3. */
+const TLS_ALERT = 0x1503;
+
 /** Cuts a byte stream into frames: int32 size, then as many bytes. Pieces are joined once, when a frame is whole. */
 export class FrameSplitter {
   private pieces: Buffer[] = [];
@@ -21,7 +24,7 @@ export class FrameSplitter {
       let at = 0;
       while (bytes.length - at >= SIZE_BYTES) {
         const size = bytes.readInt32BE(at);
-        if (size < SIZE_BYTES || size > MAX_FRAME_BYTES) throw notKafka(size);
+        if (size < SIZE_BYTES || size > MAX_FRAME_BYTES || size >>> 16 === TLS_ALERT) throw notKafka(size);
         this.wanted = SIZE_BYTES + size;
         if (bytes.length - at < this.wanted) break;
         frames.push(bytes.subarray(at + SIZE_BYTES, at + this.wanted));

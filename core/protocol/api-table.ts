@@ -3,6 +3,7 @@ import * as groups from './messages/groups.ts';
 import * as metadata from './messages/metadata.ts';
 import * as offsets from './messages/offsets.ts';
 import * as produceFetch from './messages/produce-fetch.ts';
+import * as sasl from './messages/sasl.ts';
 import * as transactions from './messages/transactions.ts';
 import type { Decoded, Input, Schema } from './schema.ts';
 
@@ -58,6 +59,12 @@ export const APIS = {
     served: [0, 5],
   },
   ListGroups: { key: 16, request: groups.ListGroupsRequest, response: groups.ListGroupsResponse, served: [0, 5] },
+  SaslHandshake: {
+    key: 17,
+    request: sasl.SaslHandshakeRequest,
+    response: sasl.SaslHandshakeResponse,
+    served: null,
+  },
   ApiVersions: {
     key: 18,
     request: metadata.ApiVersionsRequest,
@@ -108,6 +115,12 @@ export const APIS = {
     request: admin.DescribeConfigsRequest,
     response: admin.DescribeConfigsResponse,
     served: [1, 4],
+  },
+  SaslAuthenticate: {
+    key: 36,
+    request: sasl.SaslAuthenticateRequest,
+    response: sasl.SaslAuthenticateResponse,
+    served: null,
   },
   CreatePartitions: {
     key: 37,

@@ -42,6 +42,8 @@ const NODE: Record<string, readonly string[]> = {
   // The type of a byte stream; whose it is, is handed in.
   'core/base/network.ts': ['node:stream'],
   'core/client/connection.ts': ['node:stream'],
+  // Digests, which depend on their input alone.
+  'core/client/scram.ts': ['node:crypto', 'node:util'],
   // Takes paths apart; touches no disk.
   'core/base/make-directory.ts': ['node:path'],
   // Workers are what the sandbox is made of; their default number comes from the cores.
