@@ -1,4 +1,5 @@
-import type { Chunk, Commit, Lease, OffsetRange, Position } from './engine.ts';
+import { type CommittedOffset, committedOffsets } from '../client/group-offsets.ts';
+import type { Chunk, Commit, Lease, OffsetRange, Peer, Position } from './engine.ts';
 import { KafkaCommits, type KafkaCommitsOptions } from './kafka-commits.ts';
 import { KafkaReader, type KafkaReaderOptions } from './kafka-reader.ts';
 
@@ -21,10 +22,12 @@ export class KafkaLease implements Lease {
   readonly signal: AbortSignal;
   readonly commits: KafkaCommits;
   readonly reader: KafkaReader;
+  private readonly options: KafkaLeaseOptions;
   private readonly over = new AbortController();
 
   constructor(options: KafkaLeaseOptions) {
     const { signal } = this.over;
+    this.options = options;
     this.topic = options.topic;
     this.topicId = options.topicId;
     this.partition = options.partition;
@@ -54,7 +57,22 @@ export class KafkaLease implements Lease {
     return this.reader.bounds();
   }
 
+  async peers(): Promise<Peer[]> {
+    const { cluster, group } = this.options;
+    const found = await committedOffsets(cluster, group, null, { signal: this.signal });
+    return Array.from(found.values(), one => ({
+      topic: one.topic,
+      partition: one.partition,
+      position: positionOf(one),
+    }));
+  }
+
   commit(commit: Commit): Promise<{ ranges: OffsetRange[] }> {
     return this.commits.commit(commit);
   }
 }
+
+export const positionOf = ({ offset, metadata }: CommittedOffset): Position => ({
+  next: BigInt(offset),
+  state: metadata || null,
+});

@@ -9,7 +9,7 @@ import { keyOf, type TopicPartition } from '../client/topic-partition.ts';
 import { TransactionalProducer } from '../client/transactional-producer.ts';
 import { ErrorCode } from '../protocol/error-codes.ts';
 import type { CommitMembership } from './kafka-commits.ts';
-import { KafkaLease } from './kafka-lease.ts';
+import { KafkaLease, positionOf } from './kafka-lease.ts';
 
 export interface TakeOptions {
   cluster: Cluster;
@@ -55,7 +55,7 @@ export async function takePartitions(
     const metadata = topics.get(one.topic) as TopicMetadata;
     const bounds = { from: from.get(key) ?? 0, to: to.get(key) ?? 0 };
     const committed = positions.get(key);
-    const position = committed ? { next: BigInt(committed.offset), state: committed.metadata || null } : null;
+    const position = committed ? positionOf(committed) : null;
     return new KafkaLease({
       ...one,
       cluster,
