@@ -9,7 +9,7 @@ import { frameState } from './state-frame.ts';
 const SHORT_LETTER_BYTES = 64 * 1024;
 
 /** Makes the batches of a commit; `mostBytes`: what may be kept of a key or value, null for all. */
-export type Appender = (mostBytes: number | null) => Append[];
+export type Appender = (mostBytes: number | null) => Append[] | Promise<Append[]>;
 
 /** Commits one partition's position and state, one commit behind the other, again and again while the storage refuses. */
 export class Committer {
@@ -56,7 +56,7 @@ export class Committer {
     for (let attempt = 1; ; attempt++) {
       try {
         // Encoded anew for each try: the engine owns the bytes it was given.
-        const batches = append(mostBytes);
+        const batches = await append(mostBytes);
         await lease.commit({
           next,
           ...(framed === null ? {} : { state: framed }),

@@ -26,7 +26,7 @@ export interface LaneOptions {
   /** This lane's share of the sink's memory, in bytes. */
   share(): number;
   /** Dead letters for refused records; `mostBytes` as in `Appender`. */
-  bury: (lease: Lease, rejected: readonly Rejected[], mostBytes: number | null) => Append[];
+  bury: (lease: Lease, rejected: readonly Rejected[], mostBytes: number | null) => Promise<Append[]>;
   on: LaneEvents;
 }
 

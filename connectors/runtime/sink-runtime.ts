@@ -28,12 +28,19 @@ export interface SinkRunPlan {
   /** Dead letters that are to be tried again by this sink alone; read like `topic` once it is there, but `accepts` is
    * not asked again. Left out: none. */
   replayTopic?: string;
-  /** null: refused rows are left out with an error in the log (for the drain of the dead letters itself). */
+  /** null: `keepRefused` has them. */
   deadLetterTopic: string | null;
+  /** Where refused rows go when there is no topic for them. Resolves when they are kept, before the position moves past
+   * them; asked again with the same rows after an error. Left out: an error in the log for each. */
+  keepRefused?: (lease: Lease, rejected: readonly Rejected[]) => Promise<void>;
   accepts: (record: LogRecord) => boolean;
   batch: BatchLimits;
   retry: RetryPlan;
   onGap: 'stop' | 'skip';
+  /** Batches under way at a time, within what the connector allows; left out: all of that. */
+  maxInFlight?: number;
+  /** Where a partition without a position begins; left out: earliest. */
+  start?: 'earliest' | 'latest';
 }
 
 export interface SinkOptions {
@@ -111,10 +118,12 @@ class SinkRun {
         if (plan.deadLetterTopic !== null) {
           this.deadPartitions = (await engine.ensureTopic({ name: plan.deadLetterTopic })).partitions;
         }
-        this.membership = await engine.join(`millstream.${plan.pipeline}.${plan.name}`, topics, {
-          assigned: lease => this.assigned(lease),
-          revoked: lease => this.revoked(lease),
-        });
+        this.membership = await engine.join(
+          `millstream.${plan.pipeline}.${plan.name}`,
+          topics,
+          { assigned: lease => this.assigned(lease), revoked: lease => this.revoked(lease) },
+          { start: plan.start ?? 'earliest' },
+        );
         return this.health.trouble('open', null);
       } catch (thrown) {
         const failure = failureOf(thrown);
@@ -167,7 +176,7 @@ class SinkRun {
       lease,
       exactlyOnce: caps.guarantee === 'exactly-once',
       commitsEach: caps.commitsEach ?? false,
-      maxInFlight: caps.commitsEach ? 1 : caps.maxInFlight,
+      maxInFlight: caps.commitsEach ? 1 : Math.min(caps.maxInFlight, plan.maxInFlight ?? caps.maxInFlight),
       limits: {
         records: Math.max(1, Math.min(plan.batch.records, caps.maxRows)),
         bytes: Math.min(plan.batch.bytes, caps.maxBytes),
@@ -198,13 +207,11 @@ class SinkRun {
     };
   }
 
-  private bury(lease: Lease, rejected: readonly Rejected[], mostBytes: number | null): Append[] {
+  private async bury(lease: Lease, rejected: readonly Rejected[], mostBytes: number | null): Promise<Append[]> {
     const { plan, clock } = this.options;
     if (rejected.length === 0) return [];
     if (plan.deadLetterTopic === null) {
-      for (const { record, code, reason } of rejected) {
-        this.logger.error('a record was refused and left out', { offset: record.offset, code, reason });
-      }
+      await (plan.keepRefused ?? this.logRefused)(lease, rejected);
       return [];
     }
     const topic = plan.deadLetterTopic;
@@ -221,6 +228,12 @@ class SinkRun {
       ),
     );
   }
+
+  private readonly logRefused = async ({ partition }: Lease, rejected: readonly Rejected[]): Promise<void> => {
+    for (const { record, code, reason } of rejected) {
+      this.logger.error('a record was refused and left out', { partition, offset: record.offset, code, reason });
+    }
+  };
 
   private gauge(): { lag: number; oldest: number | null; busy: boolean } {
     let lag = 0;
