@@ -6,6 +6,17 @@
 export type Labels = Readonly<Record<string, string>>;
 export type MetricType = 'counter' | 'gauge' | 'histogram';
 
+/** A series as it is read out. Histograms: `value` is the sum, `buckets` count what lies at or below `le` and above the
+ * bucket before; null: without bound. */
+export interface MetricValue {
+  name: string;
+  type: MetricType;
+  labels: Labels;
+  value: number;
+  count?: number;
+  buckets?: { le: number | null; count: number }[];
+}
+
 export interface Counter {
   add(amount?: number): void;
   readonly value: number;
@@ -108,7 +119,7 @@ export class Metrics {
   }
 
   /** The same as plain objects, for JSON answers and pages. */
-  toJSON(): { name: string; type: MetricType; labels: Labels; value: number; count?: number }[] {
+  toJSON(): MetricValue[] {
     for (const collect of this.collectors) collect();
     return [...this.families.values()].flatMap(family =>
       [...family.series.values()].map(series => ({
@@ -116,7 +127,12 @@ export class Metrics {
         type: family.type,
         labels: series.labels,
         value: series.value,
-        ...(family.type === 'histogram' ? { count: series.count } : {}),
+        ...(series.buckets
+          ? {
+              count: series.count,
+              buckets: series.buckets.map((count, i) => ({ le: family.bounds[i] ?? null, count })),
+            }
+          : {}),
       })),
     );
   }

@@ -8,6 +8,7 @@ import { requireSettings, type Settings } from '../settings.ts';
 import { createLogger } from '../text-logger.ts';
 import { type Command, EXIT, type Io, text } from './command.ts';
 import { nextCommands, pathLine, story } from './story.ts';
+import { aborted, within } from './waiting.ts';
 
 /** How long the first screen waits for the records to come to rest before it tells the story. */
 const STORY_WAIT_MS = 8000;
@@ -33,7 +34,7 @@ export const start: Command = {
     await aborted(io.signal);
     io.out('stopping: sources, pipelines and sinks finish what they have\n');
     const limit = settings.config.operations.graceful_shutdown_timeout_ms;
-    if (await stopWithin(server, limit)) return EXIT.ok;
+    if (await within(server.stop(), limit)) return EXIT.ok;
     logger.error('the stop took too long: what was under way is done again at the next start', { limit_ms: limit });
     io.leave(EXIT.problems);
     return EXIT.problems;
@@ -90,21 +91,4 @@ function atRest(status: PipelineStatus): boolean {
   // What a source has just appended is not yet in the lag that the steps know.
   const taken = connector === null || (connector.state === 'finished' && status.records >= connector.read);
   return taken && status.lag === 0 && sinks.every(sink => sink.lag === 0);
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
-}
-
-async function stopWithin(server: Millstream, limitMs: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>(resolve => {
-    timer = setTimeout(() => resolve(false), limitMs);
-  });
-  const done = await Promise.race([server.stop().then(() => true), late]);
-  clearTimeout(timer);
-  return done;
 }

@@ -1,10 +1,11 @@
 import { type Diagnostic, hasErrors, sortDiagnostics } from '../../core/config/diagnostic.ts';
 import { diagnosticAt } from '../../core/config/diagnostic-at.ts';
 import { interpolate } from '../../core/config/interpolate.ts';
-import { dotted, parseToml, type Path, type TomlDocument, valueIn } from '../../core/config/toml.ts';
+import { dotted, parseToml, type Path, type TomlDocument } from '../../core/config/toml.ts';
 import { check } from '../../core/config/zod-diagnostics.ts';
 import { overridesFrom } from './env.ts';
 import { NOT_YET, REPLACED } from './key-status.ts';
+import { atVariable, pointAtEnvironment, withValue } from './overlay.ts';
 import { type ParsedConfig, serverConfigSchema } from './schema.ts';
 import { formatAddress } from './values.ts';
 
@@ -78,7 +79,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const all = [...interpolated.diagnostics, ...checked.diagnostics].map(each => fromEnvironment(each, origins));
   for (const { name, near } of unknown) {
     all.push({
-      ...outside(name, 'warning', 'no key of millstream.toml has this name'),
+      ...atVariable(name, 'warning', 'no key of millstream.toml has this name'),
       ...(near ? { help: `did you mean ${near}?` } : {}),
     });
   }
@@ -173,18 +174,5 @@ function originsIn(document: TomlDocument): Map<string, Origin> {
 /** A finding about a value that the environment gave points there, not into the file. */
 function fromEnvironment(diagnostic: Diagnostic, origins: ReadonlyMap<string, Origin>): Diagnostic {
   const origin = origins.get(diagnostic.path ?? '');
-  if (origin?.from !== 'environment') return diagnostic;
-  const { endColumn: _, ...rest } = diagnostic;
-  return { ...rest, ...outside(origin.name, diagnostic.severity, diagnostic.message) };
-}
-
-function outside(name: string, severity: Diagnostic['severity'], message: string): Diagnostic {
-  return { file: `environment variable ${name}`, line: 0, column: 0, severity, message };
-}
-
-function withValue(value: unknown, path: readonly string[], leaf: string): unknown {
-  const [key, ...rest] = path;
-  if (key === undefined) return leaf;
-  const table = typeof value === 'object' && value !== null && !Array.isArray(value) ? value : {};
-  return { ...table, [key]: withValue(valueIn(table, [key]), rest, leaf) };
+  return pointAtEnvironment(diagnostic, origin?.from === 'environment' ? origin.name : undefined);
 }
