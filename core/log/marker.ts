@@ -1,12 +1,13 @@
 import { ATTRIBUTE, BATCH_HEADER_BYTES, type BatchHeader, isControl } from './batch.ts';
-import { encodeBatch, readBody, recordSpans } from './record.ts';
+import { encodeBatch, type Header, readBody, recordSpans } from './record.ts';
 
 /*
  * How a transaction ends in a partition: a control batch of one uncompressed record (KIP-98, ControlRecordType and
  * EndTransactionMarker), big endian.
  *   key    int16 version 0, int16 type: 0 abort, 1 commit
  *   value  int16 version 0, int32 epoch of the coordinator
- * Its batch carries the producer's id and epoch; it takes an offset, which no reader sees a record at.
+ * Its batch carries the producer's id and epoch; it takes an offset, which no reader sees a record at. The record's headers
+ * are free: readers of markers take key and value and skip the rest.
  */
 const ABORT = 0;
 const COMMIT = 1;
@@ -21,14 +22,16 @@ export interface MarkerOptions extends Marker {
   producerEpoch: number;
   /** Milliseconds. */
   timestamp: number;
+  headers?: readonly Header[];
 }
 
-export function encodeMarker({ kind, coordinatorEpoch, producerId, producerEpoch, timestamp }: MarkerOptions): Buffer {
+export function encodeMarker(marker: MarkerOptions): Buffer {
+  const { kind, coordinatorEpoch, producerId, producerEpoch, timestamp, headers = [] } = marker;
   const key = Buffer.from([0, 0, 0, kind === 'commit' ? COMMIT : ABORT]);
   const value = Buffer.alloc(6);
   value.writeInt32BE(coordinatorEpoch, 2);
   const attributes = ATTRIBUTE.control | ATTRIBUTE.transactional;
-  const batch = encodeBatch([{ timestamp, key, value }], { producerId, producerEpoch, attributes });
+  const batch = encodeBatch([{ timestamp, key, value, headers }], { producerId, producerEpoch, attributes });
   return Buffer.from(batch.buffer, batch.byteOffset, batch.length);
 }
 

@@ -1,6 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
-import type { Header } from '../../log/record.ts';
 import type { BrokerConfig } from '../config.ts';
 import type { Coordinator } from '../groups/coordinator.ts';
 import { refused } from '../kafka-error.ts';
@@ -9,6 +8,7 @@ import type { Topics } from '../topics.ts';
 import { decideEnd } from './end-decision.ts';
 import { checkExpected, fenced, nextIdentity } from './identity.ts';
 import { appendMarkers } from './markers.ts';
+import { headersOfNotes, type MarkerNote } from './notes.ts';
 import { TransactionOwner } from './owner.ts';
 import { recover } from './recovery.ts';
 import { TransactionStore } from './store.ts';
@@ -46,8 +46,8 @@ interface Ending {
   outcome: Outcome;
   /** `same`: as it was; `bump`: the next epoch, the producer is told; `fence`: the next epoch, it is not. */
   epoch: 'same' | 'bump' | 'fence';
-  /** Kept with the commit point. */
-  headers?: readonly Header[];
+  /** What the markers of a commit carry besides. */
+  notes?: readonly MarkerNote[];
 }
 
 /**
@@ -216,7 +216,7 @@ export class Transactions {
   }
 
   /** In turn: ends the open transaction. When it rejects, the transaction is still open, or prepared. */
-  async end(transaction: Transaction, { outcome, epoch, headers = [] }: Ending): Promise<void> {
+  async end(transaction: Transaction, { outcome, epoch, notes = [] }: Ending): Promise<void> {
     const { topics, clock, producerIds } = this.options;
     const before = transaction.toStore();
     transaction.ending = true;
@@ -237,9 +237,11 @@ export class Transactions {
       transaction.producerEpoch = bumped;
       transaction.updatedAt = clock.now();
       if (rotated >= 0) Object.assign(transaction, { nextProducerId: rotated, nextProducerEpoch: 0 });
-      await this.store.save(transaction, [endsHeader(ends), ...headers]);
+      transaction.notes = notes;
+      await this.store.save(transaction, [endsHeader(ends), ...headersOfNotes(notes)]);
     } catch (error) {
       transaction.state = 'Ongoing';
+      transaction.notes = [];
       transaction.producerEpoch = before.producerEpoch;
       Object.assign(transaction, { nextProducerId: -1, nextProducerEpoch: -1 });
       throw error;

@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
+import type { Header } from '../../log/record.ts';
 import type { Coordinator } from '../groups/coordinator.ts';
 import type { Partition } from '../partition.ts';
 import type { Topics } from '../topics.ts';
@@ -8,6 +9,15 @@ export interface MarkersOptions {
   topics: Topics;
   groups: Coordinator;
   clock: Clock;
+}
+
+/** How a producer's transaction ends in one partition. */
+interface Ending {
+  producerId: number;
+  producerEpoch: number;
+  outcome: Outcome;
+  /** Of the marker. */
+  headers?: readonly Header[];
 }
 
 /** There is one coordinator, for ever. */
@@ -24,13 +34,15 @@ export function appendMarkers(
   endOf: (key: PartitionKey) => number = () => Infinity,
 ): Promise<void> {
   const outcome: Outcome = transaction.state === 'PrepareCommit' ? 'commit' : 'abort';
-  const { producerId, producerEpoch } = transaction;
+  const { producerId, producerEpoch, notes } = transaction;
   const durables: Promise<void>[] = [];
   for (const key of transaction.partitions.values()) {
     const partition = options.topics.get(key.topic)?.partitions[key.partition];
     const entry = partition?.producers.get(producerId);
     if (!partition || !entry || entry.openFrom < 0 || entry.openFrom >= endOf(key)) continue;
-    durables.push(appendMarker(partition, { producerId, producerEpoch, outcome }, options));
+    const own = notes.filter(({ topic, partition: index }) => topic === key.topic && index === key.partition);
+    const headers = outcome === 'commit' ? own.map(({ header }) => header) : [];
+    durables.push(appendMarker(partition, { producerId, producerEpoch, outcome, headers }, options));
   }
   const all = Promise.all(durables).then(() => {});
   all.catch(() => {});
@@ -39,7 +51,7 @@ export function appendMarkers(
 
 export function appendMarker(
   partition: Partition,
-  { producerId, producerEpoch, outcome }: { producerId: number; producerEpoch: number; outcome: Outcome },
+  { producerId, producerEpoch, outcome, headers = [] }: Ending,
   { groups, clock }: MarkersOptions,
 ): Promise<void> {
   const { durable } = partition.appendMarker({
@@ -48,6 +60,7 @@ export function appendMarker(
     producerId,
     producerEpoch,
     timestamp: clock.now(),
+    headers,
   });
   if (groups.isJournal(partition)) groups.endTransaction(producerId, outcome);
   return durable;

@@ -1,10 +1,10 @@
 import { MillstreamError } from '../../base/errors.ts';
-import type { Header } from '../../log/record.ts';
+import { stampTransactional } from '../../log/transactional.ts';
 import type { Coordinator, OffsetToCommit } from '../groups/coordinator.ts';
 import { refused } from '../kafka-error.ts';
 import type { Topics } from '../topics.ts';
 import type { Transactions } from './coordinator.ts';
-import { stampTransactional } from '../../log/transactional.ts';
+import type { MarkerNote } from './notes.ts';
 import type { ProducerIdentity, Transaction } from './transaction.ts';
 
 /** What becomes visible together, or not at all. */
@@ -12,8 +12,8 @@ export interface OwnCommit {
   /** Finished batches; the bytes belong to the log afterwards. */
   appends: readonly { topic: string; partition: number; batch: Uint8Array }[];
   offsets?: { group: string; positions: readonly OffsetToCommit[] };
-  /** Kept with the commit point, in the record's headers; Kafka's tools do not look at it. */
-  metadata?: readonly Header[];
+  /** What the commit markers carry besides, known once it is known where the appends went (`ranges`, in their order). */
+  notes?(ranges: readonly AppendedRange[]): readonly MarkerNote[];
 }
 
 /** Where an append went: [from, to). */
@@ -92,14 +92,15 @@ export class TransactionOwner {
     for (const { commit } of together) this.check(commit);
     transactions.begin(transaction, 0);
     const ranges: AppendedRange[][] = [];
-    const headers: Header[] = [];
+    const notes: MarkerNote[] = [];
     try {
       for (const { commit } of together) {
-        ranges.push(commit.appends.map(append => this.append(append)));
+        const own = commit.appends.map(append => this.append(append));
+        ranges.push(own);
         if (commit.offsets) this.stage(commit.offsets);
-        headers.push(...(commit.metadata ?? []));
+        notes.push(...(commit.notes?.(own) ?? []));
       }
-      await transactions.end(transaction, { outcome: 'commit', epoch: 'same', headers });
+      await transactions.end(transaction, { outcome: 'commit', epoch: 'same', notes });
       return ranges;
     } catch (error) {
       if (transaction.state === 'CompleteCommit' || transaction.state === 'PrepareCommit') return ranges;

@@ -70,6 +70,7 @@ export class TransactionStore {
     }
     transaction.state = transaction.state === 'PrepareCommit' ? 'CompleteCommit' : 'CompleteAbort';
     transaction.partitions.clear();
+    transaction.notes = [];
     transaction.startedAt = -1;
     const entry = { transactionalId: transaction.id, stored: transaction.toStore() };
     const failed = (error: unknown): void => {

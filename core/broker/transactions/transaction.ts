@@ -1,5 +1,6 @@
 import type { Timer } from '../../base/clock.ts';
 import type { Header } from '../../log/record.ts';
+import { type MarkerNote, notesOfHeaders } from './notes.ts';
 
 export type TransactionState =
   | 'Empty'
@@ -68,6 +69,8 @@ export class Transaction {
   /** The end is being prepared: nothing joins the transaction any more. */
   ending = false;
   timer: Timer | null = null;
+  /** For the markers of the transaction that is decided. */
+  notes: readonly MarkerNote[] = [];
   /** What was found at the start; recovery looks at the headers of a decision that is carried out late. */
   found: StoredTransaction | null = null;
   /** Resolves when the markers of the last transaction are durable and its end is appended to the journal: nothing else
@@ -82,8 +85,9 @@ export class Transaction {
 
   static restore(stored: StoredTransaction): Transaction {
     const transaction = new Transaction(stored.transactionalId);
-    const { partitions, headers: _, transactionalId: __, ...fields } = stored;
+    const { partitions, headers, transactionalId: _, ...fields } = stored;
     Object.assign(transaction, fields);
+    transaction.notes = notesOfHeaders(headers);
     for (const key of partitions) transaction.add(key);
     transaction.found = stored;
     return transaction;

@@ -1,6 +1,8 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Partition } from '../../../../core/broker/partition.ts';
+import type { AppendedRange } from '../../../../core/broker/transactions/owner.ts';
 import { ErrorCode } from '../../../../core/protocol/error-codes.ts';
-import { readRecords } from '../../../../core/log/record.ts';
+import { type Header, readRecords } from '../../../../core/log/record.ts';
 import { batchOf, TestBroker } from '../harness.ts';
 import { readCommitted, TransactionalClient } from './client.ts';
 
@@ -26,6 +28,20 @@ const offsets = (offset: number) => ({
 });
 const values = async (topic: string, partition: number): Promise<string[]> =>
   (await readCommitted(test, topic, partition)).values;
+
+/** Of all records of a partition 0, markers included, as `name=text`. */
+async function headersIn(topic: string): Promise<string[]> {
+  const log = test.broker.log(topic, 0);
+  // Markers are appended at once, and not waited for.
+  await vi.waitFor(() => expect(log?.highWatermark).toBe(log?.endOffset));
+  const headers: Header[] = [];
+  for (let at = 0; log && at < log.highWatermark; ) {
+    const { batches, nextOffset } = await log.read(at, 1e6);
+    headers.push(...batches.flatMap(batch => readRecords(batch).flatMap(({ headers: own }) => own)));
+    at = nextOffset;
+  }
+  return headers.map(([name, value]) => `${name}=${Buffer.from(value ?? []).toString()}`);
+}
 
 describe('the owner of a transactional id', () => {
   it('commits outputs, dead letters and position together, and says where they went', async () => {
@@ -106,15 +122,37 @@ describe('the owner of a transactional id', () => {
     expect(test.broker.committedOffset('millstream.copy', 'in', 0)?.offset).toBe(1);
   });
 
-  it('keeps metadata with the commit point', async () => {
+  it('keeps notes with the commit point, then in the marker of their partition', async () => {
     const owner = await test.broker.ownTransactions(ID);
-    const metadata = [['lineage', Buffer.from('in/0 [0, 1) -> out/0 [0, 1)')]] as const;
-    await owner.commit({ appends: [append('out', 0, 'a')], offsets: offsets(1), metadata });
-    const log = test.broker.log('__transaction_state', 0);
-    const { batches } = (await log?.read(0, 1e6)) ?? { batches: [] };
-    const headers = batches.flatMap(batch => readRecords(batch).flatMap(({ headers: own }) => own));
-    expect(headers.map(([name]) => name)).toEqual(['millstream.ends', 'lineage']);
-    expect(Buffer.from(headers[1]?.[1] ?? []).toString()).toBe('in/0 [0, 1) -> out/0 [0, 1)');
+    const notes = (ranges: readonly AppendedRange[]) =>
+      ranges.map(({ topic, partition, from, to }) => {
+        return { topic, partition, header: ['note', Buffer.from(`${topic} ${from} ${to}`)] as const };
+      });
+    await owner.commit({ appends: [append('out', 0, 'a', 'b'), append('dead', 0, 'd')], offsets: offsets(1), notes });
+    expect(await headersIn('__transaction_state')).toEqual([
+      expect.stringMatching(/^millstream.ends=/),
+      'millstream.note/0/out/note=out 0 2',
+      'millstream.note/0/dead/note=dead 0 1',
+    ]);
+    expect(await headersIn('out')).toEqual(['note=out 0 2']);
+    expect(await headersIn('dead')).toEqual(['note=dead 0 1']);
+    expect(await headersIn('__consumer_offsets')).toEqual([]);
+  });
+
+  it('writes the notes with a marker that recovery finds missing', async () => {
+    const owner = await test.broker.ownTransactions(ID);
+    const notes = () => [{ topic: 'out', partition: 0, header: ['note', Buffer.from('kept')] as const }];
+    // Decided, and the marker is in the file of no log: what a crash right behind the commit point leaves.
+    vi.spyOn(test.broker.topics.require('out').partitions[0] as Partition, 'appendMarker').mockImplementation(() => {
+      throw new Error('cut');
+    });
+    await owner.commit({ appends: [append('out', 0, 'a')], offsets: offsets(1), notes });
+    const { directory } = test;
+    await test.broker.close();
+    await test.store.close();
+    test = await TestBroker.open({ directory });
+    expect(await values('out', 0)).toEqual(['a']);
+    expect(await headersIn('out')).toEqual(['note=kept']);
   });
 
   it('goes on with a new epoch after a restart', async () => {
