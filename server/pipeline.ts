@@ -13,6 +13,7 @@ import { type RunningSource, startSource } from '../connectors/runtime/source-ru
 import { deadLetterSpec, type PipelinePlan, type SinkPlan } from '../etl/definition/plan.ts';
 import { PipelineRunner } from '../etl/runner/pipeline-runner.ts';
 import type { Tap } from '../etl/runner/tap.ts';
+import { keyOf } from '../etl/runner/totals.ts';
 import type { ChainStep, Sandbox } from '../etl/sandbox/sandbox.ts';
 import type { PipelineStatus, SinkStatusLine } from './pipeline-status.ts';
 
@@ -147,13 +148,13 @@ export class Pipeline {
               name,
               topic,
               records: counts?.outputs[name] ?? 0,
-              total: totals?.outputs[name] ?? 0,
+              total: totals?.outputs[keyOf(name)] ?? 0,
             })),
       sinks,
       deadLetters: {
         topic: plan.deadLetterTopic,
         records: (counts?.dead ?? 0) + rejected,
-        total: (totals?.dead ?? 0) + rejected,
+        total: (totals?.letters ?? 0) + rejected,
         last: counts?.lastDeadLetter ?? null,
         drain,
       },

@@ -44,8 +44,8 @@ export class EmbeddedLease implements Lease {
     this.position = committed && positionOf(committed);
     const state = this.position?.state ?? null;
     this.start = BigInt(committed?.offset ?? (options.start === 'latest' ? log.lastStableOffset : log.startOffset));
-    const { topic, topicId, signal } = this;
-    this.commits = new LeaseCommits({ ...options, topic, topicId, partition, state, signal });
+    const { topic, topicId, signal, start } = this;
+    this.commits = new LeaseCommits({ ...options, topic, topicId, partition, start, state, signal });
   }
 
   /** To be called once, before the lease is given to its member. */

@@ -3,6 +3,8 @@
  * `embedded` = our own broker in this process; `kafka` = a real cluster. One conformance suite runs on both.
  */
 
+import type { RecordCounts, StepLineage } from './lineage.ts';
+
 /** 32 hex digits. */
 export type TopicId = string;
 
@@ -75,6 +77,8 @@ export interface Append {
   partition: number;
   /** One finished RecordBatch v2 with base offset 0; the engine owns the bytes from now on. */
   batch: Uint8Array;
+  /** Which source record each of its records comes from, as `writeOrigins` writes it; null, left out: nobody knows. */
+  origins?: Uint8Array | null;
 }
 
 export interface Commit {
@@ -82,6 +86,17 @@ export interface Commit {
   /** Left out: the state stays as it is. */
   state?: string;
   append?: Append[];
+  /** Left out: from where the commit before ended. */
+  lineage?: CommitLineage;
+}
+
+/** What is kept beside what a commit appends, so that it can be traced (lineage.ts). */
+export interface CommitLineage {
+  /** Where the last commit that appended something ended: what follows, up to this commit's `next`, is accounted for. */
+  from: bigint;
+  /** What became of the source records from there on, in all and in each step. */
+  records?: RecordCounts;
+  steps?: readonly StepLineage[];
 }
 
 export interface OffsetRange {

@@ -1,7 +1,9 @@
 import { MillstreamError } from '../base/errors.ts';
-import type { TransactionOwner } from '../broker/transactions/owner.ts';
-import type { Commit, OffsetRange } from './engine.ts';
+import type { MarkerNote } from '../broker/transactions/notes.ts';
+import type { AppendedRange, TransactionOwner } from '../broker/transactions/owner.ts';
+import type { Append, Commit, CommitLineage, OffsetRange } from './engine.ts';
 import type { EngineHost } from './host.ts';
+import { type LineageSource, lineageHeader } from './lineage.ts';
 import { checkState } from './state.ts';
 
 export interface LeaseCommitsOptions {
@@ -10,6 +12,8 @@ export interface LeaseCommitsOptions {
   topic: string;
   topicId: string;
   partition: number;
+  /** Where the first commit begins. */
+  start: bigint;
   /** As committed last. */
   state: string | null;
   /** Aborted when the lease is over. */
@@ -23,6 +27,8 @@ export interface LeaseCommitsOptions {
 export class LeaseCommits {
   private readonly options: LeaseCommitsOptions;
   private state: string | null;
+  /** Where the commit called before ends. */
+  private accounted: bigint;
   private owner: Promise<TransactionOwner> | null = null;
   /** Commits under way; those in a transaction among them. */
   private pending = 0;
@@ -33,6 +39,7 @@ export class LeaseCommits {
   constructor(options: LeaseCommitsOptions) {
     this.options = options;
     this.state = options.state;
+    this.accounted = options.start;
   }
 
   /** Fences whoever had this partition before and ends what it left open: readers would wait for it. */
@@ -45,10 +52,14 @@ export class LeaseCommits {
     const isTransaction = (commit.append?.length ?? 0) > 0 || this.inTransaction > 0;
     const state = commit.state ?? this.state;
     this.state = state;
+    const lineage = commit.lineage ?? { from: this.accounted };
+    this.accounted = commit.next;
     this.pending++;
     if (isTransaction) this.inTransaction++;
     try {
-      return { ranges: isTransaction ? await this.transaction(commit, state) : await this.position(commit, state) };
+      return {
+        ranges: isTransaction ? await this.transaction(commit, state, lineage) : await this.position(commit, state),
+      };
     } catch (error) {
       this.broken ??= { error };
       throw error;
@@ -72,12 +83,20 @@ export class LeaseCommits {
     checkState(state);
   }
 
-  private async transaction({ next, append = [] }: Commit, state: string | null): Promise<OffsetRange[]> {
-    const { group, topic, partition } = this.options;
+  private async transaction(
+    { next, append = [] }: Commit,
+    state: string | null,
+    lineage: CommitLineage,
+  ): Promise<OffsetRange[]> {
+    const { group, topic, topicId, partition } = this.options;
     const positions = [{ topic, partition, offset: Number(next), metadata: state }];
     const owner = await this.own();
     if (this.broken) throw this.broken.error;
-    const { ranges } = await owner.commit({ appends: append, offsets: { group, positions } });
+    const { ranges } = await owner.commit({
+      appends: append,
+      offsets: { group, positions },
+      notes: appended => notesOf({ group, topic, topicId, partition }, lineage, next, append, appended),
+    });
     return ranges.map(range => ({ ...range, from: BigInt(range.from), to: BigInt(range.to) }));
   }
 
@@ -101,11 +120,34 @@ export class LeaseCommits {
 
   /** After everything under way has settled and its callers have heard of it, commits may go on from the position. */
   private mend(): void {
-    const { host, group, topic, partition } = this.options;
+    const { host, group, topic, partition, start } = this.options;
     setImmediate(() => {
       if (this.pending > 0) return;
       this.broken = null;
-      this.state = host.committedOffset(group, topic, partition)?.metadata || null;
+      const committed = host.committedOffset(group, topic, partition);
+      this.state = committed?.metadata || null;
+      this.accounted = committed ? BigInt(committed.offset) : start;
     });
   }
+}
+
+/** One entry for each partition that something went to. `ranges` are those of `appends`, in their order. */
+function notesOf(
+  source: LineageSource,
+  lineage: CommitLineage,
+  next: bigint,
+  appends: readonly Append[],
+  ranges: readonly AppendedRange[],
+): MarkerNote[] {
+  const placed = ranges.map((range, i) => {
+    const origins = appends[i]?.origins;
+    const map = origins ? Buffer.from(origins.buffer, origins.byteOffset, origins.length).toString('base64') : null;
+    return { ...range, map };
+  });
+  const partitions = Map.groupBy(placed, ({ topic, partition }) => `${topic}/${partition}`);
+  return [...partitions.values()].flatMap(own => {
+    const [first] = own;
+    if (!first) return [];
+    return { topic: first.topic, partition: first.partition, header: lineageHeader(source, lineage, next, own) };
+  });
 }

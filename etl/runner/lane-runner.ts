@@ -125,8 +125,9 @@ export class LaneRunner {
 
   private async commit(result: TaskResult, next: bigint): Promise<void> {
     const upTo = result.stopped ? BigInt(result.stopped.offset) : next;
-    const { state, done } = this.options.totals.next(result);
-    await this.options.lease.commit({ next: upTo, state, append: this.options.appends(result) });
+    const append = this.options.appends(result);
+    const { state, lineage, done } = this.options.totals.next(result, upTo, append.length > 0);
+    await this.options.lease.commit({ next: upTo, state, append, lineage });
     done();
     this.next = upTo;
     this.options.committed(result);

@@ -1,61 +1,66 @@
+import type { CommitLineage } from '../../core/engine/engine.ts';
 import type { TaskResult } from '../sandbox/sandbox.ts';
+import { addTotals, freshTotals, keyOf, parseTotals, type Totals, writeTotals } from './totals.ts';
 
-/*
- * What a pipeline has done with one partition since it began, kept in the state of every commit: the counts move with
- * the records they count, also across restarts. As a state: `v1:<topicId>:<base64url of this object as JSON>`.
- */
-export interface Totals {
-  in: number;
-  dead: number;
-  /** Records written, by output. */
-  outputs: Record<string, number>;
+export interface LaneTotalsOptions {
+  /** Of the source. */
+  topicId: string;
+  /** Outputs by their number. */
+  outputs: readonly string[];
+  /** In order; `sha256` as lineage keeps it. */
+  steps: readonly { name: string; sha256: string }[];
+  /** As committed last. */
+  state: string | null;
+  /** Source offset at which this lane begins. */
+  start: bigint;
 }
 
+/** What one commit says besides its outputs and its position. */
+export interface CommitWords {
+  state: string;
+  lineage: CommitLineage;
+  /** To be called when the commit is durable. */
+  done(): void;
+}
+
+/** The totals of one lane: they move with the commits that they count. */
 export class LaneTotals {
   /** Of the last durable commit. */
   committed: Totals;
-  private readonly topicId: string;
-  private readonly names: readonly string[];
+  private readonly options: LaneTotalsOptions;
   /** With the commits under way. */
   private latest: Totals;
 
-  constructor(topicId: string, outputNames: readonly string[], state: string | null) {
-    this.topicId = topicId;
-    this.names = outputNames;
-    this.committed = parse(topicId, state);
+  constructor(options: LaneTotalsOptions) {
+    const { topicId, state, start } = options;
+    this.options = options;
+    this.committed = parseTotals(state, topicId, Number(start)) ?? freshTotals(Number(start));
     this.latest = this.committed;
   }
 
-  /** Adds what the next commit writes; called in commit order. Gives the commit's state and what to call when done. */
-  next(result: TaskResult): { state: string; done: () => void } {
-    const totals: Totals = {
-      in: this.latest.in + result.records,
-      dead: this.latest.dead + (result.dead?.letters.length ?? 0),
-      outputs: { ...this.latest.outputs },
+  /** Adds what the next commit, which ends at source offset `next`, writes; called in commit order. */
+  next(result: TaskResult, next: bigint, appends: boolean): CommitWords {
+    const { topicId, outputs, steps } = this.options;
+    const names = steps.map(step => step.name);
+    const all = addTotals(this.latest, result, names, outputs);
+    const { since } = all;
+    const lineage: CommitLineage = {
+      from: BigInt(since.at),
+      records: { in: result.records + since.records, ...result.ends, dropped: result.ends.dropped + since.records },
+      steps: steps.map(({ name, sha256 }, i) => {
+        const { passed = 0, dead = 0 } = result.steps[i] ?? {};
+        return { name, sha256, dropped: since.dropped[keyOf(name)] ?? 0, passed, dead };
+      }),
     };
-    for (const { route, records } of result.outputs) {
-      const name = this.names[route] ?? 'default';
-      totals.outputs[name] = (totals.outputs[name] ?? 0) + records;
-    }
-    this.latest = totals;
-    const state = `v1:${this.topicId}:${Buffer.from(JSON.stringify(totals)).toString('base64url')}`;
-    return { state, done: () => void (this.committed = totals) };
+    all.since = appends
+      ? { at: Number(next), records: 0, dropped: {} }
+      : { ...since, records: since.records + result.records };
+    this.latest = all;
+    return { state: writeTotals(all, topicId), lineage, done: () => void (this.committed = all) };
   }
 
   /** The commits under way have failed. */
   reset(): void {
     this.latest = this.committed;
-  }
-}
-
-/** Counts are for people: a state of another topic, or one that cannot be read, begins anew. */
-function parse(topicId: string, state: string | null): Totals {
-  const fresh: Totals = { in: 0, dead: 0, outputs: {} };
-  const [version, topic, text] = state?.split(':') ?? [];
-  if (version !== 'v1' || topic !== topicId || text === undefined) return fresh;
-  try {
-    return { ...fresh, ...(JSON.parse(Buffer.from(text, 'base64url').toString()) as Partial<Totals>) };
-  } catch {
-    return fresh;
   }
 }

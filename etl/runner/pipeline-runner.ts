@@ -2,14 +2,16 @@ import type { Clock } from '../../core/base/clock.ts';
 import type { Logger } from '../../core/base/logger.ts';
 import type { Metrics } from '../../core/base/metrics.ts';
 import type { Append, Engine, Lease, Membership } from '../../core/engine/engine.ts';
+import { DIGEST_DIGITS } from '../../core/engine/lineage.ts';
 import { stepReplayTopic } from '../../core/engine/replay.ts';
 import { deadLetterSpec, type PipelinePlan } from '../definition/plan.ts';
 import type { ChainSpec, ChainStep, Sandbox, TaskResult } from '../sandbox/sandbox.ts';
 import { PipelineCounts } from './counts.ts';
-import { LaneTotals, type Totals } from './lane-totals.ts';
+import { LaneTotals } from './lane-totals.ts';
 import { LaneRunner } from './lane-runner.ts';
 import { deadAppends, ReplayLane } from './replay.ts';
 import { Tap } from './tap.ts';
+import { freshTotals, sumTotals, type Totals } from './totals.ts';
 
 export interface PipelineRunnerOptions {
   plan: PipelinePlan;
@@ -100,16 +102,12 @@ export class PipelineRunner {
 
   /** Since the pipeline began, over the partitions held here. */
   totals(): Totals {
-    const sum: Totals = { in: 0, dead: 0, outputs: {} };
-    for (const { totals, lease } of this.running.values()) {
+    const lanes = [...this.running.values()];
+    return lanes.reduce((sum, { totals: { committed }, lease }) => {
       // A replay is no further source record.
-      if (lease.topic === this.options.plan.source.topic) sum.in += totals.committed.in;
-      sum.dead += totals.committed.dead;
-      for (const [name, records] of Object.entries(totals.committed.outputs)) {
-        sum.outputs[name] = (sum.outputs[name] ?? 0) + records;
-      }
-    }
-    return sum;
+      const taken = lease.topic === this.options.plan.source.topic ? committed.in : 0;
+      return sumTotals(sum, { ...committed, in: taken });
+    }, freshTotals(0));
   }
 
   private chain(source: ChainSpec['source']): ChainSpec {
@@ -130,13 +128,20 @@ export class PipelineRunner {
     const partitions = this.partitions.get(plan.source.topic) ?? 1;
     const lane = isReplay ? new ReplayLane({ lease, sandbox, clock, chain, partitions }) : sandbox.openLane(chain);
     const names = plan.outputs.map(output => output.name);
-    const totals = new LaneTotals(topicId, names, lease.position?.state ?? null);
+    // A replay that was asked for before the lease was there is not passed over, whatever `source.start` says.
+    const start = isReplay ? (lease.position?.next ?? lease.bounds().from) : lease.start;
+    const totals = new LaneTotals({
+      topicId,
+      outputs: names,
+      steps: chain.steps.map(({ name, module }) => ({ name, sha256: module.sha256.slice(0, DIGEST_DIGITS) })),
+      state: lease.position?.state ?? null,
+      start,
+    });
     const runner = new LaneRunner({
       lease,
       totals,
       lane,
-      // A replay that was asked for before the lease was there is not passed over, whatever `source.start` says.
-      ...(isReplay && { start: lease.position?.next ?? lease.bounds().from }),
+      start,
       clock,
       taskRecords,
       samples: () => this.tap.wanted(),
@@ -185,7 +190,8 @@ export class PipelineRunner {
     const appends: Append[] = [];
     for (const output of result.outputs) {
       const topic = plan.outputs[output.route]?.topic;
-      if (topic) appends.push({ topic, partition: output.partition, batch: output.batch });
+      const { partition: to, batch, origins } = output;
+      if (topic) appends.push({ topic, partition: to, batch, origins });
     }
     if (result.dead) {
       const count = this.partitions.get(plan.deadLetterTopic) ?? 1;

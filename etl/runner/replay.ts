@@ -1,6 +1,7 @@
 import type { Clock } from '../../core/base/clock.ts';
 import { fromDeadRecord, toDeadRecord } from '../../core/engine/dead-letter.ts';
 import type { Append, Lease } from '../../core/engine/engine.ts';
+import { readOrigins, writeOrigins } from '../../core/engine/lineage.ts';
 import {
   batchesIn,
   bodySize,
@@ -10,7 +11,16 @@ import {
   readRecords,
 } from '../../core/engine/records.ts';
 import { fromReplayRecord, nextLetter, type Replay } from '../../core/engine/replay.ts';
-import type { ChainSpec, Lane, LaneTask, LetterSummary, Sandbox, StepCounts, TaskResult } from '../sandbox/sandbox.ts';
+import type {
+  ChainSpec,
+  Lane,
+  LaneTask,
+  LetterSummary,
+  Sandbox,
+  StepCounts,
+  TaskOutput,
+  TaskResult,
+} from '../sandbox/sandbox.ts';
 
 /** Below Kafka's default limit of 1 MiB; compressed besides, since limits count compressed bytes. */
 const MOST_BATCH_BYTES = 512 * 1024;
@@ -31,7 +41,8 @@ export interface ReplayLaneOptions {
 interface Group {
   step: number;
   source: ChainSpec['source'];
-  replays: Map<number, Replay>;
+  /** By the source record's offset; `at`: the offset of the replay itself. */
+  replays: Map<number, Replay & { at: number }>;
 }
 
 /**
@@ -64,16 +75,18 @@ export class ReplayLane implements Lane {
     for (const record of recordsOf(task)) {
       const replay = fromReplayRecord(record);
       const step = chain.steps.findIndex(({ name }) => name === replay?.letter.name);
-      if (replay && replay.letter.stage === 'step' && step !== -1) this.sort(groups, step, replay);
+      if (replay && replay.letter.stage === 'step' && step !== -1) this.sort(groups, step, replay, record.offset);
       else total.bury([this.stray(record, replay)]);
     }
     for (const group of groups.values()) {
-      total.add(group.step, await this.pass(group, task.samples - total.samples), dead => again(group, dead));
+      const result = await this.pass(group, task.samples - total.samples);
+      const outputs = result.outputs.map(output => ({ ...output, origins: fromReplays(group, output) }));
+      total.add(group.step, { ...result, outputs }, dead => again(group, dead));
     }
     return total.result();
   }
 
-  private sort(groups: Map<string, Group>, step: number, replay: Replay): void {
+  private sort(groups: Map<string, Group>, step: number, replay: Replay, at: number): void {
     const { topic, topicId, partition, offset } = replay.letter;
     const kind = `${step}/${topicId}-${partition}/${Math.floor(offset / FRAME_SPAN)}`;
     for (let nth = 0; ; nth++) {
@@ -84,7 +97,7 @@ export class ReplayLane implements Lane {
         const source = { topic, topicId, partition: partition % this.options.partitions };
         groups.set(key, (group = { step, source, replays: new Map() }));
       }
-      group.replays.set(offset, replay);
+      group.replays.set(offset, { ...replay, at });
       return;
     }
   }
@@ -148,6 +161,12 @@ function again(group: Group, dead: NonNullable<TaskResult['dead']>): NewRecord[]
   });
 }
 
+/** The map of an output to the records of the replay topic, out of the one to their source records. */
+function fromReplays({ replays }: Group, { origins, records }: TaskOutput): Uint8Array | null {
+  const sources = origins && readOrigins(origins, records);
+  return sources && writeOrigins(sources.map(offset => replays.get(offset)?.at ?? 0));
+}
+
 /** Each letter goes where the first one of its record lies: to the partition of its source, in batches of a bounded size. */
 export function deadAppends(batch: Uint8Array, topic: string, partitions: number): Append[] {
   const appends: Append[] = [];
@@ -175,6 +194,7 @@ class Total {
   private readonly steps: StepCounts[];
   private readonly shown: TaskResult['samples'] = [];
   private records = 0;
+  private readonly ends = { emitted: 0, dropped: 0, passed: 0, dead: 0 };
 
   constructor(steps: readonly string[]) {
     this.steps = steps.map(() => ({ in: 0, emitted: 0, dropped: 0, passed: 0, dead: 0, out: 0, nanoseconds: 0 }));
@@ -182,12 +202,14 @@ class Total {
 
   bury(records: readonly NewRecord[]): void {
     this.records += records.length;
+    this.ends.dead += records.length;
     this.keep(records);
   }
 
   /** `from`: the first step that took part. */
   add(from: number, result: TaskResult, letters: (dead: NonNullable<TaskResult['dead']>) => NewRecord[]): void {
     this.records += result.records;
+    for (const end of ['emitted', 'dropped', 'passed', 'dead'] as const) this.ends[end] += result.ends[end];
     this.outputs.push(...result.outputs);
     this.shown.push(...result.samples);
     this.samples = this.shown.length;
@@ -200,8 +222,8 @@ class Total {
 
   result(): TaskResult {
     const dead = this.dead.length === 0 ? null : { batch: encodeBatch(this.dead), letters: this.letters };
-    const { records, outputs, steps, shown: samples } = this;
-    return { records, outputs, dead, steps, samples, stopped: null, recycled: null };
+    const { records, ends, outputs, steps, shown: samples } = this;
+    return { records, ends, outputs, dead, steps, samples, stopped: null, recycled: null };
   }
 
   private keep(records: readonly NewRecord[]): void {

@@ -1,3 +1,4 @@
+import type { RecordCounts } from '../../core/engine/lineage.ts';
 import type { Codec } from '../../core/engine/records.ts';
 
 /*
@@ -76,6 +77,9 @@ export interface StepCounts {
   nanoseconds: number;
 }
 
+/** Source records by their end. */
+export type RecordEnds = Omit<RecordCounts, 'in'>;
+
 export interface TaskOutput {
   /** Index into ChainSpec.outputs. */
   route: number;
@@ -83,6 +87,8 @@ export interface TaskOutput {
   /** One finished RecordBatch v2, base offset 0. */
   batch: Uint8Array;
   records: number;
+  /** Which source record each comes from (core/engine/lineage.ts); null: that would take too much room. */
+  origins: Uint8Array | null;
 }
 
 export interface LetterSummary {
@@ -110,6 +116,8 @@ export interface SampleRecord {
 
 export interface TaskResult {
   records: number;
+  /** What became of them: the sum is `records`. */
+  ends: RecordEnds;
   outputs: TaskOutput[];
   /** A finished batch for `<pipeline>.dead`, and its letters in short. */
   dead: { batch: Uint8Array; letters: LetterSummary[] } | null;

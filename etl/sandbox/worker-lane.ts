@@ -6,7 +6,7 @@ import type { StepCounts, StepSample, TaskResult } from './sandbox.ts';
 import { sampleAfter, sampleBefore } from './samples.ts';
 import { StepRunner } from './step-runner.ts';
 import { listRecords } from './task-input.ts';
-import { finishedBatches } from './task-output.ts';
+import { endsOf, finishedBatches } from './task-output.ts';
 import { Stop } from './verdicts.ts';
 
 const LOG_LINES_PER_SECOND = 100;
@@ -78,6 +78,7 @@ export class WorkerLane {
     source.count = Math.min(source.count, end);
     const counts: StepCounts[] = [];
     const letters: Letter[] = [];
+    const passed = new Set<number>();
     const samples: StepSample[] = [];
     let input = source;
     let left: Table | null = chain.steps.length === 0 ? source : null;
@@ -103,6 +104,8 @@ export class WorkerLane {
         if (runner.step.onError === 'dead_letter') {
           for (const failure of done.failed)
             letters.push({ step: i, entry: helper.entry(input, failure.index), failure });
+        } else if (runner.step.onError === 'pass') {
+          for (const { index } of done.failed) passed.add(helper.originOf(input, index));
         }
         if (here.count > 0) left = left ? helper.merge(left, here) : here;
         input = next;
@@ -113,6 +116,7 @@ export class WorkerLane {
     }
     return {
       records: source.count,
+      ends: endsOf(helper, source.count, left, passed, new Set(letters.map(({ entry }) => entry.origin))),
       outputs: left ? finishedBatches(helper, left, chain) : [],
       dead: deadBatch(helper, source, letters, chain, message.at),
       steps: counts,
@@ -124,7 +128,15 @@ export class WorkerLane {
   private nothing(): Omit<TaskResult, 'recycled'> {
     const none = { in: 0, emitted: 0, dropped: 0, passed: 0, dead: 0, out: 0, nanoseconds: 0 };
     const steps = this.steps.map(() => ({ ...none }));
-    return { records: 0, outputs: [], dead: null, steps, samples: [], stopped: this.stopped };
+    return {
+      records: 0,
+      ends: { emitted: 0, dropped: 0, passed: 0, dead: 0 },
+      outputs: [],
+      dead: null,
+      steps,
+      samples: [],
+      stopped: this.stopped,
+    };
   }
 
   private log(step: string, level: number, line: string): void {

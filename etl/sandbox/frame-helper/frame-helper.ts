@@ -70,6 +70,8 @@ interface Exports {
   merge(a: number, aCount: number, b: number, bCount: number, target: number): void;
   measure(table: number, count: number, route: number, partition: number): number;
   section(table: number, count: number, route: number, partition: number, target: number): void;
+  origins(table: number, count: number, route: number, partition: number, target: number, room: number): number;
+  distinct(table: number, count: number): number;
 }
 
 /** A growing list of entries in the helper's memory. */

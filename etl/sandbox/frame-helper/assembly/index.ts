@@ -467,3 +467,51 @@ export function section(table: usize, count: u32, route: u32, partition: u32, ta
     n++;
   }
 }
+
+/**
+ * Which source record each record of this route and partition comes from, as core/engine/lineage.ts says it: runs of
+ * equal steps between their offsets. Returns the size, or -1 when it would be more than `room`.
+ */
+export function origins(table: usize, count: u32, route: u32, partition: u32, target: usize, room: u32): i32 {
+  const start = target;
+  const most = target + room;
+  let before: i64 = 0;
+  let step: i64 = 0;
+  let run: u64 = 0;
+  const end = table + <usize>count * ENTRY_BYTES;
+  for (let entry = table; entry < end; entry += ENTRY_BYTES) {
+    if (load<u32>(entry, 12) != route || load<u32>(entry, 36) != partition) continue;
+    const offset = load<i64>(entry, 24);
+    const next = offset - before;
+    before = offset;
+    if (run > 0 && next == step) {
+      run++;
+      continue;
+    }
+    if (run > 0) target = writeRun(target, step, run);
+    // A run takes at most 20 bytes; one more is still to come.
+    if (target + 40 > most) return -1;
+    step = next;
+    run = 1;
+  }
+  if (run > 0) target = writeRun(target, step, run);
+  return <i32>(target - start);
+}
+
+function writeRun(target: usize, step: i64, run: u64): usize {
+  target = write(target, (zigzag(step) << 1) | (run > 1 ? 1 : 0));
+  return run > 1 ? write(target, run) : target;
+}
+
+/** How many source records the entries of a list that is ordered by origin come from. */
+export function distinct(table: usize, count: u32): u32 {
+  let found: u32 = 0;
+  let before: u32 = 0;
+  const end = table + <usize>count * ENTRY_BYTES;
+  for (let entry = table; entry < end; entry += ENTRY_BYTES) {
+    const origin = load<u32>(entry);
+    if (found == 0 || origin != before) found++;
+    before = origin;
+  }
+  return found;
+}
