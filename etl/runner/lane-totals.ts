@@ -20,7 +20,7 @@ export interface CommitWords {
   state: string;
   lineage: CommitLineage;
   /** To be called when the commit is durable. */
-  done(): void;
+  done: () => void;
 }
 
 /** The totals of one lane: they move with the commits that they count. */

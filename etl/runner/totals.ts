@@ -137,7 +137,13 @@ function parseSecond({ n, f, s, o, p }: Stored): Totals {
   const [taken = 0, emitted = 0, dropped = 0, passed = 0, dead = 0, unsorted = 0, letters = 0] = parseNumbers(n);
   const [at = 0, records = 0] = parseNumbers(s);
   const totals: Totals = {
-    ...{ in: taken, emitted, dropped, passed, dead, unsorted, letters },
+    in: taken,
+    emitted,
+    dropped,
+    passed,
+    dead,
+    unsorted,
+    letters,
     outputs: {},
     steps: {},
     from: f === undefined ? null : Number.parseInt(f, 36),

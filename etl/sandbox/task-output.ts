@@ -99,8 +99,8 @@ export function endsOf(
   let passedOut = 0;
   let deadOut = 0;
   let before = -1;
-  for (let i = 0; left && i < left.count; i++) {
-    const origin = helper.originOf(left, i);
+  for (let i = 0; i < (left?.count ?? 0); i++) {
+    const origin = helper.originOf(left as Table, i);
     if (origin === before) continue;
     before = origin;
     if (passed.has(origin)) passedOut++;

@@ -25,6 +25,8 @@ const COMMANDS = new Map<string, Loader>(
     'dead-letter list': async () => (await import('./dead-letter.ts')).list,
     'dead-letter show': async () => (await import('./dead-letter.ts')).show,
     'dead-letter replay': async () => (await import('./dead-letter.ts')).replay,
+    trace: async () => (await import('./trace.ts')).trace,
+    audit: async () => (await import('./audit.ts')).audit,
     verify: async () => (await import('./verify.ts')).verify,
     'config check': async () => (await import('./config.ts')).check,
   }),

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { compare, type Expectation, expectation } from '../../examples/expectation.ts';
+import type { Audit } from '../../server/lineage/audit-types.ts';
 import type { PipelineStatus } from '../../server/pipeline-status.ts';
 import { Millstream } from '../servers/millstream.ts';
 import { eventually } from '../servers/process.ts';
@@ -61,6 +62,11 @@ async function status(): Promise<PipelineStatus> {
   return (await response.json()) as PipelineStatus;
 }
 
+async function audit(): Promise<Audit> {
+  const response = await fetch(`${server.httpUrl}/api/v1/pipelines/birdstrikes/audit`);
+  return (await response.json()) as Audit;
+}
+
 function expectExactly(): void {
   for (const sink of SINKS) expect(sinkLines(sink).toSorted()).toEqual(expected.sinks[sink].toSorted());
   expect(originals(deadLetters()).toSorted()).toEqual(expectedDead.toSorted());
@@ -80,6 +86,10 @@ describe('the demo', () => {
       ],
       deadLetters: { records: 27, total: 27 },
     });
+    const { ok, counts, lines: checks } = await audit();
+    expect(checks.filter(({ result }) => result !== 'ok')).toEqual([]);
+    expect(counts).toMatchObject([{ in: 10_000, emitted: 9973, dropped: 0, dead: 27, outputs: 9973, letters: 27 }]);
+    expect(ok).toBe(true);
     for (const { source, value_b64 } of deadLetters()) {
       const at = `partition=${source.partition}&offset=${source.offset}&limit=1`;
       const response = await fetch(`${server.httpUrl}/api/v1/topics/${source.topic}/records?${at}`);

@@ -2,6 +2,7 @@ import fastify, { type FastifyInstance } from 'fastify';
 import { MillstreamError } from '../../../core/base/errors.ts';
 import type { Metrics } from '../../../core/base/metrics.ts';
 import { answerOtherMethods } from './methods.ts';
+import { lineageRoutes } from './lineage.ts';
 import { metricsRoutes } from './metrics.ts';
 import { pageRoutes } from './page.ts';
 import { type PipelineView, pipelineRoutes } from './pipelines.ts';
@@ -64,6 +65,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   metricsRoutes(app, options.metrics);
   recordRoutes(app, options);
   pipelineRoutes(app, options.pipelines);
+  lineageRoutes(app, { ...options, plans: () => options.pipelines().map(({ plan }) => plan) });
   pageRoutes(app);
 
   await app.listen({ host: options.host, port: options.port });

@@ -1,10 +1,12 @@
 import type { FastifyInstance } from 'fastify';
 import { MillstreamError } from '../../../core/base/errors.ts';
+import type { PipelinePlan } from '../../../etl/definition/plan.ts';
 import type { Tap } from '../../../etl/runner/tap.ts';
 import type { PipelineStatus } from '../../pipeline-status.ts';
 
 export interface PipelineView {
   readonly name: string;
+  readonly plan: PipelinePlan;
   status(): PipelineStatus;
   /** null: a pipeline without steps. */
   readonly tap: Tap | null;

@@ -10,8 +10,7 @@ import { kafkajsClient, kafkajsFor } from './kafkajs.ts';
 import { kcatClient } from './kcat.ts';
 import { platformaticClient } from './platformatic.ts';
 
-export function allClients(): Client[] {
-  const bootstrap = inject('bootstrap');
+export function allClients(bootstrap = inject('bootstrap')): Client[] {
   const clients = [kafkajsClient(bootstrap), platformaticClient(bootstrap)];
   const kcat = requireTool('kcat');
   if (kcat !== null) clients.push(kcatClient(kcat, bootstrap));

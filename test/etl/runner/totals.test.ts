@@ -122,7 +122,13 @@ describe('the totals of a lane', () => {
     const names = Array.from({ length: 16 }, (_, i) => `${'a'.repeat(60)}-${i}`);
     const totals: Totals = {
       ...freshTotals(MOST),
-      ...{ in: MOST, emitted: MOST, dropped: MOST, passed: MOST, dead: MOST, unsorted: MOST, letters: MOST },
+      in: MOST,
+      emitted: MOST,
+      dropped: MOST,
+      passed: MOST,
+      dead: MOST,
+      unsorted: MOST,
+      letters: MOST,
       outputs: Object.fromEntries(names.map(name => [keyOf(name), MOST])),
       steps: Object.fromEntries(
         names.map(name => [

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Partition } from '../../../../core/broker/partition.ts';
 import type { AppendedRange } from '../../../../core/broker/transactions/owner.ts';
 import { ErrorCode } from '../../../../core/protocol/error-codes.ts';
+import type { PartitionLog } from '../../../../core/log/log.ts';
 import { type Header, readRecords } from '../../../../core/log/record.ts';
 import { batchOf, TestBroker } from '../harness.ts';
 import { readCommitted, TransactionalClient } from './client.ts';
@@ -31,11 +32,11 @@ const values = async (topic: string, partition: number): Promise<string[]> =>
 
 /** Of all records of a partition 0, markers included, as `name=text`. */
 async function headersIn(topic: string): Promise<string[]> {
-  const log = test.broker.log(topic, 0);
+  const log = test.broker.log(topic, 0) as PartitionLog;
   // Markers are appended at once, and not waited for.
-  await vi.waitFor(() => expect(log?.highWatermark).toBe(log?.endOffset));
+  await vi.waitFor(() => expect(log.highWatermark).toBe(log.endOffset));
   const headers: Header[] = [];
-  for (let at = 0; log && at < log.highWatermark; ) {
+  for (let at = 0; at < log.highWatermark; ) {
     const { batches, nextOffset } = await log.read(at, 1e6);
     headers.push(...batches.flatMap(batch => readRecords(batch).flatMap(({ headers: own }) => own)));
     at = nextOffset;
