@@ -88,7 +88,11 @@ describe('the demo', () => {
     });
     const { ok, counts, lines: checks } = await audit();
     expect(checks.filter(({ result }) => result !== 'ok')).toEqual([]);
-    expect(counts).toMatchObject([{ in: 10_000, emitted: 9973, dropped: 0, dead: 27, outputs: 9973, letters: 27 }]);
+    const sum = (key: 'in' | 'emitted' | 'dead' | 'outputs' | 'letters') =>
+      counts.reduce((all, each) => all + each[key], 0);
+    expect([sum('in'), sum('emitted'), sum('dead'), sum('outputs'), sum('letters')]).toEqual([
+      10_000, 9973, 27, 9973, 27,
+    ]);
     expect(ok).toBe(true);
     for (const { source, value_b64 } of deadLetters()) {
       const at = `partition=${source.partition}&offset=${source.offset}&limit=1`;
