@@ -21,6 +21,7 @@ import { Pipeline } from './pipeline.ts';
 import { loadProject } from './project.ts';
 import { retentionFloor } from './retention-floor.ts';
 import type { Settings } from './settings.ts';
+import { startInOrder } from './start-order.ts';
 import { asListenError, asStartError } from './start-error.ts';
 
 /** A body of 16 MiB takes this long at 2 Mbit/s. */
@@ -145,7 +146,7 @@ export async function compose(settings: Settings, version: string, logger: Logge
       pipelines.push(new Pipeline({ ...parts, plan, steps, sinkTypes, sourceTypes, taskRecords }));
     }
     closers.push(() => Promise.all(pipelines.map(pipeline => pipeline.stop())));
-    const pipelinesStarted = Promise.all(pipelines.map(pipeline => pipeline.start())).then(() => {
+    const pipelinesStarted = startInOrder(pipelines).then(() => {
       started = true;
     });
     return { broker, kafka, http, pipelines, pipelinesStarted, stop: closeAll };

@@ -71,6 +71,7 @@ export class Pipeline {
   /** Sinks before the source, so that nothing waits. */
   private async begin(): Promise<void> {
     const { plan, engine, logger } = this.parts;
+    if (this.stopping) return;
     try {
       if (this.runner) await this.runner.start();
       else {
