@@ -35,7 +35,8 @@ export class TransactionIndex {
     this.entries.push(aborted);
   }
 
-  /** Transactions of which something lies in [from, to), in the order in which they ended. */
+  /** Transactions of which something lies in [from, to), in the order in which they began: kafkajs looks at one behind
+   * the other, and would deliver records of one that began before, but ended behind, the first in the list. */
   within(from: number, to: number): AbortedTransaction[] {
     const found: AbortedTransaction[] = [];
     for (let i = this.firstEndingAt(from); i < this.entries.length; i++) {
@@ -44,7 +45,7 @@ export class TransactionIndex {
       // Everything below that offset had ended by then: what ended later began above it.
       if (entry.lastStableOffset >= to) break;
     }
-    return found;
+    return found.toSorted((a, b) => a.firstOffset - b.firstOffset);
   }
 
   /** Segments below `offset` are gone. */

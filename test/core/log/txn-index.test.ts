@@ -141,3 +141,15 @@ test('what retention removed is forgotten', async () => {
   await open();
   expect(await committed()).toEqual(left);
 });
+
+test('aborted transactions are listed in the order in which they began, as kafkajs needs them', async () => {
+  await write(1, 'began first, ends last');
+  await write(2, 'in between');
+  await end(2, 'abort');
+  await end(1, 'abort');
+  const listed = log.abortedWithin(0, log.endOffset).map(({ producerId, firstOffset }) => [producerId, firstOffset]);
+  expect(listed).toEqual([
+    [1, 0],
+    [2, 1],
+  ]);
+});
