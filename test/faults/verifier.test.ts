@@ -22,6 +22,7 @@ async function verifierFor(topic: string, numbers: number[], acked: number, unkn
   const producer: Producer = {
     name: 'test',
     topic,
+    firstPartition: 0,
     partitions: 1,
     acked: [acked],
     unknown: [new Set(unknown)],

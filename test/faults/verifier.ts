@@ -1,19 +1,24 @@
 /** Reads a producer's topic on, beside the run, and says what is wrong with it: lost, repeated or misplaced records. */
 import { Wire } from '../servers/wire.ts';
 import { decodeBatches, decodeValues } from '../servers/wire-batch.ts';
-import { numberOf, type Producer } from './producers/producer.ts';
+import { numberOf, type Producer, valueOf } from './producers/producer.ts';
+
+/** Told of every record as it is read: its place, and its number in its partition. */
+export type OnRecord = (partition: number, offset: number, n: number) => void;
 
 export class Verifier {
   readonly #bootstrap: string;
   readonly #producer: Producer;
+  readonly #onRecord: OnRecord;
   /** Per partition: the next offset to read, and the number that must come next. */
   readonly #position: number[];
   readonly #due: number[];
   records = 0;
 
-  constructor(bootstrap: string, producer: Producer) {
+  constructor(bootstrap: string, producer: Producer, onRecord: OnRecord = () => {}) {
     this.#bootstrap = bootstrap;
     this.#producer = producer;
+    this.#onRecord = onRecord;
     this.#position = new Array<number>(producer.partitions).fill(0);
     this.#due = new Array<number>(producer.partitions).fill(0);
   }
@@ -41,11 +46,11 @@ export class Verifier {
   }
 
   async #read(wire: Wire, partition: number): Promise<void> {
-    const { topic } = this.#producer;
-    let end = (await wire.listOffset(topic, partition, -1)).offset;
+    const { topic, firstPartition } = this.#producer;
+    const end = (await wire.listOffset(topic, firstPartition + partition, -1)).offset;
     while ((this.#position[partition] ?? 0) < end) {
       const from = this.#position[partition] ?? 0;
-      const answer = await wire.fetch(topic, partition, from, { maxBytes: 4_000_000 });
+      const answer = await wire.fetch(topic, firstPartition + partition, from, { maxBytes: 4_000_000 });
       if (answer.error !== 0) this.#fail(partition, `fetch from ${from} below the end ${end}: error ${answer.error}`);
       const batches = decodeBatches(answer.records);
       if (batches.length === 0) this.#fail(partition, `fetch from ${from} below the end ${end} brought nothing`);
@@ -59,10 +64,12 @@ export class Verifier {
         if (n !== this.#due[partition]) {
           this.#fail(partition, `record ${n} at offset ${offset}, where record ${this.#due[partition]} is due`);
         }
+        if (value.toString() !== valueOf(n))
+          this.#fail(partition, `record ${n} at offset ${offset} is changed: ${value.toString()}`);
         this.#due[partition] = n + 1;
         this.records++;
+        this.#onRecord(firstPartition + partition, offset, n);
       }
-      end = Math.max(end, 0);
     }
   }
 
@@ -75,6 +82,8 @@ export class Verifier {
   }
 
   #fail(partition: number, what: string): never {
-    throw new Error(`${this.#producer.name}, ${this.#producer.topic}-${partition}: ${what}`);
+    throw new Error(
+      `${this.#producer.name}, ${this.#producer.topic}-${this.#producer.firstPartition + partition}: ${what}`,
+    );
   }
 }

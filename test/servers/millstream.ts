@@ -28,6 +28,8 @@ export interface MillstreamOptions {
   dataDir?: string;
   /** How long the first answer may take before start() fails. Default 20,000. */
   readyMs?: number;
+  /** A module that the process loads before anything of ours, and the environment for it. */
+  preload?: { path: string; env: Record<string, string> };
 }
 
 export class Millstream implements KillableTarget {
@@ -44,6 +46,7 @@ export class Millstream implements KillableTarget {
   readonly errors: string[] = [];
   readonly #env: Record<string, string>;
   readonly #readyMs: number;
+  readonly #preload: string[];
   #child: ChildProcess | undefined;
 
   private constructor(folder: string, kafkaPort: number, httpPort: number, options: MillstreamOptions) {
@@ -52,6 +55,7 @@ export class Millstream implements KillableTarget {
     this.kafkaPort = kafkaPort;
     this.httpPort = httpPort;
     this.#readyMs = options.readyMs ?? 20_000;
+    this.#preload = options.preload === undefined ? [] : ['--import', options.preload.path];
     const config: Record<string, string | number | boolean> = {
       'broker.data_dir': this.dataDir,
       'network.kafka_listen': `127.0.0.1:${kafkaPort}`,
@@ -64,6 +68,7 @@ export class Millstream implements KillableTarget {
         String(value),
       ]),
     );
+    Object.assign(this.#env, options.preload?.env);
     mkdirSync(join(folder, 'pipelines'), { recursive: true });
     mkdirSync(join(folder, 'modules'), { recursive: true });
     writeFileSync(join(folder, 'millstream.toml'), options.toml ?? '');
@@ -110,7 +115,7 @@ export class Millstream implements KillableTarget {
   spawn(): ChildProcess {
     if (this.alive) throw new Error('the server is running');
     this.output = '';
-    const args = [...nodeFlags, binary, 'start', '--config', join(this.folder, 'millstream.toml')];
+    const args = [...nodeFlags, ...this.#preload, binary, 'start', '--config', join(this.folder, 'millstream.toml')];
     const child = spawn(process.execPath, args, {
       cwd: this.folder,
       env: { ...process.env, ...this.#env },

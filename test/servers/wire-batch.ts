@@ -97,9 +97,15 @@ export function decodeBatches(bytes: Buffer): DecodedBatch[] {
   return batches;
 }
 
-/** The values of an uncompressed batch, with their offsets. */
-export function decodeValues(batch: DecodedBatch): { offset: number; value: Buffer }[] {
-  const out: { offset: number; value: Buffer }[] = [];
+export interface DecodedRecord {
+  offset: number;
+  key: Buffer | null;
+  value: Buffer;
+  headers: Map<string, string>;
+}
+
+/** The records of an uncompressed batch; a null value comes as an empty one. */
+export function decodeRecords(batch: DecodedBatch): DecodedRecord[] {
   const bytes = batch.bytes;
   let at = HEADER;
   const read = (): number => {
@@ -113,17 +119,51 @@ export function decodeValues(batch: DecodedBatch): { offset: number; value: Buff
     }
     return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
   };
-  for (let i = 0; i < batch.count; i++) {
+  const data = (): Buffer | null => {
+    const length = read();
+    if (length < 0) return null;
+    at += length;
+    return bytes.subarray(at - length, at);
+  };
+  return Array.from({ length: batch.count }, () => {
     const length = read();
     const end = at + length;
     at += 1;
     read();
     const offset = batch.baseOffset + read();
-    const key = read();
-    if (key > 0) at += key;
-    const size = read();
-    out.push({ offset, value: bytes.subarray(at, at + Math.max(size, 0)) });
+    const key = data();
+    const value = data() ?? Buffer.alloc(0);
+    const headers = new Map<string, string>();
+    for (let left = read(); left > 0; left--) headers.set(String(data()), String(data()));
     at = end;
-  }
-  return out;
+    return { offset, key, value, headers };
+  });
+}
+
+export const decodeValues = (batch: DecodedBatch): { offset: number; value: Buffer }[] => decodeRecords(batch);
+
+const TRANSACTIONAL = 0x10;
+const CONTROL = 0x20;
+
+/**
+ * What a reader of committed records keeps of one fetch answer: no control batches, and of each aborted transaction
+ * nothing from its first offset to its marker (KIP-98).
+ */
+export function committedBatches(
+  batches: readonly DecodedBatch[],
+  aborted: readonly { producerId: bigint; firstOffset: number }[],
+): DecodedBatch[] {
+  const waiting = aborted.toSorted((a, b) => a.firstOffset - b.firstOffset);
+  const dropping = new Set<bigint>();
+  return batches.filter(batch => {
+    while (waiting[0] !== undefined && waiting[0].firstOffset <= batch.lastOffset) {
+      dropping.add(waiting.shift()?.producerId ?? -1n);
+    }
+    if ((batch.attributes & CONTROL) !== 0) {
+      // Either marker ends the producer's transaction.
+      dropping.delete(batch.producerId);
+      return false;
+    }
+    return (batch.attributes & TRANSACTIONAL) === 0 || !dropping.has(batch.producerId);
+  });
 }

@@ -18,6 +18,8 @@ export interface FetchResult {
   logStart: number;
   /** Whole batches, as they came. */
   records: Buffer;
+  /** Transactions in these batches that were aborted (only with `committed`). */
+  aborted: { producerId: bigint; firstOffset: number }[];
 }
 
 /** Reads the fields of an answer one after the other. */
@@ -211,7 +213,7 @@ export class Wire {
     const topError = f.i16();
     f.i32();
     if (topError !== 0 || f.i32() === 0)
-      return { error: topError, highWatermark: -1, logStart: -1, records: Buffer.alloc(0) };
+      return { error: topError, highWatermark: -1, logStart: -1, records: Buffer.alloc(0), aborted: [] };
     f.string();
     f.i32();
     f.i32();
@@ -219,13 +221,12 @@ export class Wire {
     const highWatermark = Number(f.i64());
     f.i64();
     const logStart = Number(f.i64());
-    const aborted = f.i32();
-    for (let i = 0; i < aborted; i++) {
-      f.i64();
-      f.i64();
-    }
+    const aborted = Array.from({ length: Math.max(0, f.i32()) }, () => ({
+      producerId: f.i64(),
+      firstOffset: Number(f.i64()),
+    }));
     f.i32();
-    return { error, highWatermark, logStart, records: f.data() };
+    return { error, highWatermark, logStart, records: f.data(), aborted };
   }
 
   /** ListOffsets 1. Time -1 = the end, -2 = the start, else the first record at or after that time. */
@@ -239,6 +240,22 @@ export class Wire {
     f.i32();
     const error = f.i16();
     return { error, timestamp: Number(f.i64()), offset: Number(f.i64()) };
+  }
+
+  /** ListOffsets 2: where reading ends for read_committed (the last stable offset) or for everyone (the high watermark). */
+  async endOffset(topic: string, partition: number, isolation: 'committed' | 'uncommitted'): Promise<number> {
+    const level = i8(isolation === 'committed' ? 1 : 0);
+    const one = [string(topic), i32(1), i32(partition), i64(-1n)];
+    const f = new Fields(await this.request(2, 2, i32(-1), level, i32(1), ...one));
+    f.i32();
+    f.i32();
+    f.string();
+    f.i32();
+    f.i32();
+    const error = f.i16();
+    if (error !== 0) throw new Error(`ListOffsets of ${topic}-${partition}: error ${error}`);
+    f.i64();
+    return Number(f.i64());
   }
 
   /** CreateTopics 2 of one topic; gives the error code (36 = it exists). */

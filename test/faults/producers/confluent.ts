@@ -12,13 +12,15 @@ export function startConfluent(
   bootstrap: string,
   topic: string,
   partitions: number,
+  firstPartition = 0,
 ): Promise<Producer> {
-  const child = spawn(python, [script, JSON.stringify({ bootstrap, topic, partitions })], {
+  const child = spawn(python, [script, JSON.stringify({ bootstrap, topic, partitions, firstPartition })], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const producer: Producer = {
     name: 'confluent-kafka',
     topic,
+    firstPartition,
     partitions,
     acked: new Array<number>(partitions).fill(0),
     unknown: Array.from({ length: partitions }, () => new Set<number>()),

@@ -1,8 +1,14 @@
 /** kafkajs with idempotence on; one send at a time, as its idempotent mode wants it. */
 import kafkajs from 'kafkajs';
+import { sleep } from '../../servers/process.ts';
 import { type Producer, valueOf } from './producer.ts';
 
-export function startKafkajs(bootstrap: string, topic: string, partitions: number): Promise<Producer> {
+export function startKafkajs(
+  bootstrap: string,
+  topic: string,
+  partitions: number,
+  firstPartition = 0,
+): Promise<Producer> {
   const kafka = new kafkajs.Kafka({
     clientId: 'faults',
     brokers: [bootstrap],
@@ -16,6 +22,7 @@ export function startKafkajs(bootstrap: string, topic: string, partitions: numbe
   const producer: Producer = {
     name: 'kafkajs',
     topic,
+    firstPartition,
     partitions,
     acked: new Array<number>(partitions).fill(0),
     unknown: Array.from({ length: partitions }, () => new Set<number>()),
@@ -43,7 +50,10 @@ export function startKafkajs(bootstrap: string, topic: string, partitions: numbe
               topic,
               acks: -1,
               messages: sending.flatMap(({ partition, from, count }) =>
-                Array.from({ length: count }, (_, i) => ({ partition, value: valueOf(from + i) })),
+                Array.from({ length: count }, (_, i) => ({
+                  partition: firstPartition + partition,
+                  value: valueOf(from + i),
+                })),
               ),
             });
           } catch (error) {
@@ -54,6 +64,7 @@ export function startKafkajs(bootstrap: string, topic: string, partitions: numbe
             throw error;
           }
           for (const { partition, from, count } of sending) producer.acked[partition] = from + count;
+          await sleep(5);
         }
       } catch {
         // A new producer with a new producer id goes on with new records.

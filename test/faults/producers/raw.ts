@@ -25,6 +25,7 @@ export async function startRaw(
   topic: string,
   partitions: number,
   random: Random,
+  firstPartition = 0,
 ): Promise<Producer> {
   const unacked: Batch[][] = Array.from({ length: partitions }, () => []);
   const next = new Array<number>(partitions).fill(0);
@@ -35,6 +36,7 @@ export async function startRaw(
   const producer: Producer = {
     name: 'raw',
     topic,
+    firstPartition,
     partitions,
     acked: new Array<number>(partitions).fill(0),
     unknown: Array.from({ length: partitions }, () => new Set<number>()),
@@ -69,7 +71,7 @@ export async function startRaw(
           waiting.push(batch);
         }
         resend++;
-        const answer = wire.produce(topic, partition, batch.bytes);
+        const answer = wire.produce(topic, firstPartition + partition, batch.bytes);
         answer.catch(() => {});
         flying.push({ batch, answer });
       }
@@ -80,6 +82,8 @@ export async function startRaw(
         waiting.shift();
         resend--;
         producer.acked[partition] = oldest.batch.first + oldest.batch.count;
+        // Whoever reads all of this must not be outrun.
+        await sleep(5);
       } else if (RETRIABLE.has(error)) {
         // The batches behind it are refused as out of order; all of them again, from this one on.
         await Promise.allSettled(flying.map(one => one.answer));

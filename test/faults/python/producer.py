@@ -1,10 +1,12 @@
-"""confluent-kafka with idempotence on. Argument: {"bootstrap", "topic", "partitions"}.
+"""confluent-kafka with idempotence on. Argument: {"bootstrap", "topic", "partitions",
+"firstPartition"}.
 
 Prints "PARTITION COUNT" for every run of acks; ends when its input ends, after all acks have come. A fatal error, for
 example a lost sequence, is printed and ends the program with 1.
 """
 
 import json
+import re
 import sys
 import threading
 import time
@@ -13,7 +15,16 @@ from confluent_kafka import Producer
 
 job = json.loads(sys.argv[1])
 partitions = job["partitions"]
+first = job["firstPartition"]
 stop = threading.Event()
+
+
+def value_of(n):
+    """The same as valueOf in producers/producer.ts."""
+    if n % 50 == 7:
+        return f'{{"n":{n},'
+    damage = "?" if n % 50 == 13 else "Substantial" if n % 10 == 3 else "None"
+    return f'{{"n":{n},"damage":"{damage}","reporter":{{"name":"Ada {n}"}}}}'
 
 
 def watch():
@@ -54,10 +65,11 @@ def delivered(error, message):
     if error:
         failed.append(error)
         return
-    n = int(message.value()[:20].rstrip(b"."))
-    if n != acked[message.partition()]:
-        failed.append(f"ack of {n} came when {acked[message.partition()]} was due")
-    acked[message.partition()] = n + 1
+    n = int(re.match(rb'{"n":(\d+)', message.value())[1])
+    p = message.partition() - first
+    if n != acked[p]:
+        failed.append(f"ack of {n} came when {acked[p]} was due")
+    acked[p] = n + 1
 
 
 def show():
@@ -71,11 +83,12 @@ while not stop.is_set() and not failed:
     for p in range(partitions):
         if sent[p] - acked[p] < 2000:
             for _ in range(10):
-                producer.produce(job["topic"], f"{sent[p]}".ljust(64, "."), partition=p, on_delivery=delivered)
+                producer.produce(job["topic"], value_of(sent[p]), partition=first + p, on_delivery=delivered)
                 sent[p] += 1
     producer.poll(0)
     show()
-    time.sleep(0.002)
+    # Pipelines and sinks read all of this; the producer must not outrun them.
+    time.sleep(0.02)
 left = producer.flush(60)
 show()
 if failed or left:
