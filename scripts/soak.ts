@@ -10,6 +10,7 @@ import { join } from 'node:path';
 /** Suite, its test file, and the count that the work is held to. */
 const SUITES: Record<string, { file: string; count: number; unit: string; config?: string }> = {
   kill: { file: 'test/faults/kill.test.ts', count: 100, unit: 'rounds' },
+  copiers: { file: 'test/faults/copiers.test.ts', count: 50, unit: 'kills' },
   fuzz: { file: 'test/faults/fuzz.test.ts', count: 100_000, unit: 'frames' },
   powercut: {
     file: 'test/simulation/powercut.test.ts',
