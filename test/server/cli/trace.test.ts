@@ -167,6 +167,24 @@ describe('millstream audit', () => {
     expect((await run('audit', 'nothing')).code).toBe(4);
   });
 
+  it('counts replays apart', async () => {
+    const brokers = `127.0.0.1:${project.server.kafka.port}`;
+    expect((await project.run(['dead-letter', 'replay', 'orders', '--brokers', brokers])).code).toBeLessThan(2);
+    const { counts } = await until(
+      () => audited('orders'),
+      answer => answer.counts.length === 2,
+    );
+    expect(counts).toMatchObject([
+      { of: 'orders/0', in: 8, letters: 1 },
+      { of: 'replays (orders.replay)', in: 1, emitted: 0, dead: 1, letters: 1 },
+    ]);
+    expect(await differing('orders')).toEqual([]);
+    const { forward } = await traced('orders.replay/0@0');
+    expect(forward.pipelines).toMatchObject([
+      { state: 'dead', deadLetters: [{ topic: 'orders.dead', refusedBy: 'sort' }] },
+    ]);
+  });
+
   it('finds a record that a foreign producer wrote into an output', async () => {
     await produce('second.suspect', 'not from here');
     const { code, out } = await run('audit', 'second');
