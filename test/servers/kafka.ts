@@ -8,10 +8,19 @@ import type { KillableTarget } from './target.ts';
 
 const script = fileURLToPath(new URL('./kafka-up.sh', import.meta.url));
 
-/** Starts it and waits for its first answer. `properties` go into server.properties as they are. */
-export async function startKafka(properties: Record<string, string> = {}): Promise<KillableTarget> {
+/**
+ * Starts it and waits for its first answer. `properties` go into server.properties as they are, `formatArguments` to
+ * the tool that formats its storage.
+ */
+export async function startKafka(
+  properties: Record<string, string> = {},
+  formatArguments: readonly string[] = [],
+): Promise<KillableTarget> {
   const folder = mkdtempSync(join(tmpdir(), 'apache-kafka-'));
-  const [port, controller] = await freePorts(2);
+  const free = await freePorts(2);
+  // Where the settings name listeners, the plain one is the first of them.
+  const port = Number(/127\.0\.0\.1:(\d+)/.exec(properties['listeners'] ?? '')?.[1] ?? free[0]);
+  const controller = free[1];
   const settings = Object.entries(properties).map(([key, value]) => `${key}=${value}`);
   const pid = (): number => Number(readFileSync(join(folder, 'broker.pid'), 'utf8'));
   const target: KillableTarget = {
@@ -23,7 +32,7 @@ export async function startKafka(properties: Record<string, string> = {}): Promi
     async restart() {
       // The script leaves the broker running with its output in the folder, so that this call ends.
       const ran = await runOk(script, [folder, String(port), ...settings], {
-        env: { KAFKA_CONTROLLER_PORT: String(controller) },
+        env: { KAFKA_CONTROLLER_PORT: String(controller), KAFKA_FORMAT_ARGS: formatArguments.join(' ') },
         timeoutMs: 180_000,
       });
       target.startupMs = Number(/startup_ms=(\d+)/.exec(ran.stdout.toString())?.[1]);
