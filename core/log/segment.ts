@@ -230,7 +230,8 @@ export class Segment implements Unloadable {
 
   private async readIndexes(): Promise<SegmentIndexes> {
     const stored = await SegmentIndexes.load(this.disk, suffix => this.path(suffix), this);
-    if (!stored) return this.rebuildIndexes();
+    // A sealed segment's time index ends with its greatest timestamp: an empty one was lost.
+    if (!stored || (stored.times.length === 0 && this.sizeBytes > 0)) return this.rebuildIndexes();
     this.indexes = new SegmentIndexes(this.baseOffset, stored.offsets, stored.times);
     return this.indexes;
   }

@@ -60,9 +60,12 @@ export async function compactLog(
   if (!cleanable.isDue) return null;
   await recoveryPoints.save();
   if (cleanerOffsets.get(log.name) === undefined) {
-    // Says that offsets may be missing from here on.
+    // Says that offsets may be missing from here on: without it recovery would take them for damage.
     cleanerOffsets.set(log.name, 0);
-    await cleanerOffsets.save();
+    await cleanerOffsets.save().catch((error: unknown) => {
+      cleanerOffsets.delete(log.name);
+      throw isNoSpace(error) ? diskFull(error) : error;
+    });
   }
   const task = await context.compaction.runner.start({
     budgetBytes: context.compaction.budgetBytes,

@@ -17,7 +17,7 @@ export class KeyMap {
   private offsets: Float64Array;
 
   constructor(budgetBytes: number) {
-    this.maxSlots = Math.max(FIRST_SLOTS, 2 ** Math.floor(Math.log2(budgetBytes / SLOT_BYTES)));
+    this.maxSlots = 2 ** Math.floor(Math.log2(Math.max(1, budgetBytes / SLOT_BYTES)));
     this.slots = FIRST_SLOTS;
     this.digests = new Uint32Array(FIRST_SLOTS * WORDS);
     this.offsets = new Float64Array(FIRST_SLOTS).fill(-1);

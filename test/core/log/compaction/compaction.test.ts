@@ -132,7 +132,7 @@ describe('compaction', () => {
 
   test('takes several passes when the keys do not fit, with the same outcome', async () => {
     const [small, big] = await Promise.all([
-      new LogOfKeys({ compactionBytes: 1 }, 20_000).open(),
+      new LogOfKeys({ compactionBytes: 24_576 }, 20_000).open(),
       new LogOfKeys({}, 20_000).open(),
     ]);
     for (const log of [small, big]) {
