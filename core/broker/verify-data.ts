@@ -1,20 +1,17 @@
 import type { Disk } from '../base/disk.ts';
-import { batchesIn, isControl, isTransactional } from '../log/batch.ts';
 import { logDirectoryName, offsetInName, parseLogDirectoryName, readWhole, SUFFIX } from '../log/log-files.ts';
-import { readRecords } from '../log/record.ts';
 import type { Finding, Report } from '../log/verify/finding.ts';
 import { verifyDirectory } from '../log/verify/verify-directory.ts';
 import type { VerifiedLog } from '../log/verify/verify-log.ts';
-import { walkBatches } from '../log/verify/walk.ts';
-import { decodeGroupRecordKey, OffsetCommitValue } from '../protocol/messages/internal-records.ts';
-import { decodeVersioned } from '../protocol/versioned.ts';
 import type { CatalogueTopic, DeletedTopic } from './catalogue.ts';
 import { decodeProducerSnapshot } from './producer-snapshot.ts';
+import { checkTopicConfig } from './topic-config.ts';
+import { TRANSACTIONS_TOPIC } from './transactions/transaction-records.ts';
+import { checkPositions } from './verify-positions.ts';
+import { checkTransactions } from './verify-transactions.ts';
 
 const CATALOGUE = 'catalogue.json';
 const OFFSETS_TOPIC = '__consumer_offsets';
-/** Groups of sources: their position is the number of records taken in, not an offset of the topic that they fill. */
-const SOURCE_GROUP = /^millstream\.[^.]+\.source$/;
 
 export interface VerifyDataOptions {
   disk: Disk;
@@ -30,6 +27,7 @@ export interface VerifiedData {
 }
 
 interface Catalogue {
+  nextProducerId: number;
   topics: CatalogueTopic[];
   deleting: DeletedTopic[];
 }
@@ -50,7 +48,11 @@ export async function verifyData({ disk, logDirectory, metaDirectory }: VerifyDa
   findings.push(...inLogs);
   if (catalogue) compareWithCatalogue(catalogue, logs, report);
   for (const log of logs) await checkSnapshots(disk, logDirectory, log.name, report);
-  if (catalogue) await checkPositions(disk, logDirectory, catalogue, logs, report);
+  const journal = (topic: string): VerifiedLog | undefined =>
+    logs.find(log => log.name === logDirectoryName({ topic, partition: 0 }));
+  const positions = journal(OFFSETS_TOPIC);
+  if (catalogue && positions) await checkPositions(disk, logDirectory, positions, catalogue.topics, logs, report);
+  await checkTransactions(disk, logDirectory, journal(TRANSACTIONS_TOPIC), logs, report);
   return { findings, logs };
 }
 
@@ -68,17 +70,34 @@ async function readCatalogue(disk: Disk, directory: string, report: Report): Pro
   try {
     const content = JSON.parse(text) as Catalogue & { version: unknown };
     if (content.version !== 1 || !Array.isArray(content.topics)) return wrong('problem', 'not of version 1');
-    return { topics: content.topics, deleting: content.deleting ?? [] };
+    return { nextProducerId: content.nextProducerId, topics: content.topics, deleting: content.deleting ?? [] };
   } catch {
     return wrong('problem', 'no JSON');
   }
 }
 
-function compareWithCatalogue({ topics, deleting }: Catalogue, logs: readonly VerifiedLog[], report: Report): void {
+function compareWithCatalogue(
+  { nextProducerId, topics, deleting }: Catalogue,
+  logs: readonly VerifiedLog[],
+  report: Report,
+): void {
   const byName = new Map(logs.map(log => [log.name, log]));
   const problem = (file: string, what: string, meaning: string): void =>
     report({ severity: 'problem', file, position: null, what, meaning });
+  for (const { name, newestProducerId } of logs) {
+    if (newestProducerId < nextProducerId) continue;
+    const what = `the next producer id is ${nextProducerId}, but ${name} has records of producer ${newestProducerId}`;
+    problem(CATALOGUE, what, 'two producers would have one id: records of the second are refused or taken for retries');
+  }
   for (const topic of topics) {
+    for (const [key, value] of Object.entries(topic.configs)) {
+      try {
+        checkTopicConfig(key, value);
+      } catch (error) {
+        const what = `topic ${topic.name}: ${error instanceof Error ? error.message : String(error)}`;
+        problem(CATALOGUE, what, 'the topic does not do what was asked for');
+      }
+    }
     for (let partition = 0; partition < topic.partitions; partition++) {
       const name = logDirectoryName({ topic: topic.name, partition });
       const log = byName.get(name);
@@ -111,88 +130,6 @@ async function checkSnapshots(disk: Disk, root: string, log: string, report: Rep
       const what = error instanceof Error ? error.message : String(error);
       const meaning = 'the state of producers is taken from an older snapshot and the batches behind it';
       report({ severity: 'problem', file: `${log}/${name}`, position: null, what, meaning });
-    }
-  }
-}
-
-interface Position {
-  group: string;
-  topic: string;
-  partition: number;
-  offset: number;
-  at: { file: string; position: number };
-}
-
-async function checkPositions(
-  disk: Disk,
-  root: string,
-  catalogue: Catalogue,
-  logs: readonly VerifiedLog[],
-  report: Report,
-): Promise<void> {
-  const positions = new Map<string, Position>();
-  for (const { name } of logs) {
-    if (parseLogDirectoryName(name)?.topic === OFFSETS_TOPIC) await readPositions(disk, root, name, positions, report);
-  }
-  const topics = new Set(catalogue.topics.map(topic => topic.name));
-  const byName = new Map(logs.map(log => [log.name, log]));
-  for (const { group, topic, partition, offset, at } of positions.values()) {
-    const log = byName.get(logDirectoryName({ topic, partition }));
-    // A deleted topic's positions go when its group expires.
-    if (!log || !topics.has(topic)) continue;
-    const where = `${topic}-${partition}`;
-    if (offset > log.endOffset) {
-      const what = `group ${group} is at ${offset} of ${where}, which ends at ${log.endOffset}`;
-      const meaning = 'records that the group has passed are lost; it would pass over as many new ones';
-      report({ severity: 'problem', ...at, what, meaning });
-    } else if (offset < log.startOffset && offset >= 0) {
-      const what = `group ${group} is at ${offset} of ${where}, which begins at ${log.startOffset}`;
-      report({ severity: 'note', ...at, what, meaning: 'retention removed records that the group has not read' });
-    }
-  }
-}
-
-/** The newest position of each group and partition. What an open or aborted transaction wrote is left out. */
-async function readPositions(
-  disk: Disk,
-  root: string,
-  log: string,
-  positions: Map<string, Position>,
-  report: Report,
-): Promise<void> {
-  const names = (await disk.list(`${root}/${log}`)).filter(name => offsetInName(name, SUFFIX.log) !== null).toSorted();
-  for (const name of names) {
-    const file = await disk.open(`${root}/${log}/${name}`, 'read');
-    try {
-      await walkBatches(
-        file,
-        (header, position, bytes) => {
-          if (!bytes || isControl(header) || isTransactional(header)) return;
-          const at = { file: `${log}/${name}`, position };
-          try {
-            take(bytes, at, positions);
-          } catch (error) {
-            const what = `records that cannot be read: ${error instanceof Error ? error.message : String(error)}`;
-            report({ severity: 'problem', ...at, what, meaning: 'positions of groups are lost' });
-          }
-        },
-        true,
-      );
-    } finally {
-      await file.close();
-    }
-  }
-}
-
-function take(bytes: Uint8Array, at: Position['at'], positions: Map<string, Position>): void {
-  for (const { at: from } of batchesIn(bytes)) {
-    for (const { key, value } of readRecords(bytes.subarray(from))) {
-      const name = key && decodeGroupRecordKey(key);
-      if (name?.kind !== 'offset' || SOURCE_GROUP.test(name.group)) continue;
-      const { group, topic, partition } = name;
-      const id = JSON.stringify([group, topic, partition]);
-      if (value === null) positions.delete(id);
-      else positions.set(id, { group, topic, partition, offset: decodeVersioned(OffsetCommitValue, value).offset, at });
     }
   }
 }

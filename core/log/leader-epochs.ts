@@ -19,6 +19,11 @@ export class LeaderEpochs {
     return this.starts.at(-1)?.epoch ?? -1;
   }
 
+  /** Where the latest began; 0 before the first is assigned. */
+  get lastStart(): number {
+    return this.starts.at(-1)?.startOffset ?? 0;
+  }
+
   /** A new epoch from `startOffset` on. Epochs that have no record are dropped. */
   assign(epoch: number, startOffset: number): void {
     this.starts = this.starts.filter(start => start.startOffset < startOffset && start.epoch < epoch);

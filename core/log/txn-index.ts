@@ -10,7 +10,8 @@ import { offsetInName, offsetName, readWhole, SUFFIX, writeAll } from './log-fil
  *   18  int64  offset of the abort marker
  *   26  int64  last stable offset once the transaction was over
  */
-const ENTRY_BYTES = 34;
+export const TXN_ENTRY_BYTES = 34;
+const ENTRY_BYTES = TXN_ENTRY_BYTES;
 
 export interface AbortedTransaction {
   producerId: number;
@@ -125,7 +126,8 @@ function encodeEntry({ producerId, firstOffset, lastOffset, lastStableOffset }: 
   return bytes;
 }
 
-function decodeEntries(bytes: Buffer, baseOffset: number): AbortedTransaction[] {
+/** The entries up to the first that cannot be one. */
+export function decodeEntries(bytes: Buffer, baseOffset: number): AbortedTransaction[] {
   const entries: AbortedTransaction[] = [];
   let before = baseOffset - 1;
   for (let at = 0; at + ENTRY_BYTES <= bytes.length; at += ENTRY_BYTES) {

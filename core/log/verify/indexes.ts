@@ -106,6 +106,7 @@ export class IndexCheck {
     const time = this.times[this.nextTime];
     if (time) this.astray(SUFFIX.timeIndex, time.at, `offset ${time.offset} lies behind the last batch`);
     const newest = this.times.at(-1)?.timestamp ?? -1;
+    // No entry at all is taken for a lost file: the index is made again.
     if (isWhole && this.times.length > 0 && newest < this.maxTimestamp) {
       const what = `the last entry has timestamp ${newest}, a batch has ${this.maxTimestamp}`;
       this.astray(SUFFIX.timeIndex, (this.times.length - 1) * TIME_ENTRY_BYTES, what);

@@ -13,8 +13,10 @@ interface Seen {
 
 /** What the batches of one log say about their producers, worked out anew from nothing. */
 export class ProducerSequences {
-  /** First offset of each producer's open transaction. */
-  readonly open = new Map<number, number>();
+  /** Each producer's open transaction: its first offset, and the epoch that wrote it. */
+  readonly open = new Map<number, { from: number; epoch: number }>();
+  /** The greatest producer id; -1 when there is none. */
+  newest = -1;
   private readonly seen = new Map<number, Seen>();
 
   /** Takes the next batch; says what is wrong with its sequences, null when nothing is. `hasGap`: offsets are missing
@@ -22,6 +24,7 @@ export class ProducerSequences {
   next(header: BatchHeader, hasGap: boolean): string | null {
     const { producerId, producerEpoch } = header;
     if (producerId < 0) return null;
+    this.newest = Math.max(this.newest, producerId);
     if (isControl(header)) {
       this.open.delete(producerId);
       const before = this.seen.get(producerId);
@@ -30,7 +33,10 @@ export class ProducerSequences {
       }
       return null;
     }
-    if (isTransactional(header) && !this.open.has(producerId)) this.open.set(producerId, header.baseOffset);
+    // Compaction leaves a batch without records for its sequence alone.
+    if (isTransactional(header) && header.recordCount > 0 && !this.open.has(producerId)) {
+      this.open.set(producerId, { from: header.baseOffset, epoch: producerEpoch });
+    }
     // Positions of a transaction are the coordinator's records: they carry the producer, but no sequence.
     if (header.baseSequence < 0) return null;
     const before = this.seen.get(producerId);

@@ -1,8 +1,10 @@
 import type { Disk } from '../../base/disk.ts';
-import { type BatchHeader, lastOffset } from '../batch.ts';
+import { type BatchHeader, isControl, lastOffset } from '../batch.ts';
 import { LeaderEpochs } from '../leader-epochs.ts';
 import { EPOCHS_FILE, METADATA_FILE, offsetInName, parseMetadata, readWhole, SUFFIX } from '../log-files.ts';
 import type { Finding, Report } from './finding.ts';
+import { readMarker } from '../marker.ts';
+import { AbortedCheck } from './aborted.ts';
 import { IndexCheck } from './indexes.ts';
 import { ProducerSequences } from './producers.ts';
 import { walkBatches } from './walk.ts';
@@ -31,6 +33,10 @@ export interface VerifiedLog {
   startOffset: number;
   endOffset: number;
   batches: number;
+  /** Transactions without a marker, by producer. */
+  open: { producerId: number; epoch: number; from: number }[];
+  /** The greatest producer id that wrote to it; -1 for none. */
+  newestProducerId: number;
 }
 
 interface SegmentFile {
@@ -60,7 +66,15 @@ class LogCheck {
     this.disk = disk;
     this.facts = facts;
     this.report = report;
-    this.result = { name: facts.name, topicId: null, startOffset: 0, endOffset: 0, batches: 0 };
+    this.result = {
+      name: facts.name,
+      topicId: null,
+      startOffset: 0,
+      endOffset: 0,
+      batches: 0,
+      open: [],
+      newestProducerId: -1,
+    };
   }
 
   async run(): Promise<VerifiedLog> {
@@ -84,6 +98,8 @@ class LogCheck {
       if (!(await this.segment(segment, segments[i + 1]?.baseOffset))) break;
     }
     result.endOffset = Math.max(this.expected, result.startOffset);
+    result.open = [...this.producers.open].map(([producerId, open]) => ({ producerId, ...open }));
+    result.newestProducerId = this.producers.newest;
     this.checkEnd();
     await this.checkSnapshots();
     return result;
@@ -106,6 +122,10 @@ class LogCheck {
     this.epochs = text && LeaderEpochs.parse(text.toString());
     if (text && !this.epochs) {
       this.problem(EPOCHS_FILE, null, 'not a list of epochs', 'the next start begins the epochs anew');
+    }
+    if (!text && this.result.topicId) {
+      const meaning = 'the next start begins the epochs anew; consumers may be told of a truncation that never was';
+      this.doubt(this.facts.isClean, EPOCHS_FILE, null, 'missing', meaning);
     }
   }
 
@@ -160,21 +180,35 @@ class LogCheck {
     const index = segment.isSwap
       ? null
       : await IndexCheck.open(disk, facts.root, facts.name, baseOffset, trusted, this.report);
+    const aborted = segment.isSwap
+      ? null
+      : await AbortedCheck.open(
+          disk,
+          { root: facts.root, log: facts.name, baseOffset },
+          { trusted, mayBeMore: facts.isCompacted || (facts.startOffset ?? 0) > 0 },
+          this.report,
+        );
     const handle = await disk.open(this.path(file), 'read');
     let end;
     let size;
     try {
       size = await handle.size();
-      const check = (header: BatchHeader, position: number): void => {
+      const check = (header: BatchHeader, position: number, bytes: Uint8Array | null): void => {
+        const open = this.producers.open.get(header.producerId);
         this.batch(header, file, position, next);
         index?.batch(header, position);
+        if (!open || !isControl(header) || !bytes || readMarker(bytes, 0, header)?.kind !== 'abort') return;
+        aborted?.ended({ producerId: header.producerId, firstOffset: open.from, lastOffset: header.baseOffset });
       };
-      end = await walkBatches(handle, check, false, header => this.tornOffset(header));
+      end = await walkBatches(handle, check, isControl, header => this.tornOffset(header));
     } finally {
       await handle.close();
     }
     // What lies behind damage is not known, and not the index's fault.
-    if (end.bad === null || end.bad === 'zeros') index?.end(isFinished);
+    if (end.bad === null || end.bad === 'zeros') {
+      index?.end(isFinished);
+      aborted?.end();
+    }
     if (end.bad === null || (end.bad === 'zeros' && !isFinished)) {
       return next === undefined || this.endsAt(next, file, end.position);
     }
@@ -258,6 +292,11 @@ class LogCheck {
   private checkEnd(): void {
     const { facts, result, producers } = this;
     const { endOffset } = result;
+    const began = this.epochs?.lastStart ?? 0;
+    if (began > endOffset) {
+      const what = `epoch ${this.epochs?.latest} begins at ${began}, the log ends at ${endOffset}`;
+      this.doubt(facts.isClean, EPOCHS_FILE, null, what, 'the next start forgets that epoch, and begins one anew');
+    }
     if ((facts.startOffset ?? 0) > this.expected) {
       const what = `the log ends at ${this.expected}, its start is stored as ${facts.startOffset}`;
       this.doubt(facts.isClean, '.', null, what, 'the log begins anew at its start');
@@ -265,7 +304,7 @@ class LogCheck {
       const what = `the log ends at ${endOffset}, but was synced up to ${facts.recoveryPoint}`;
       this.problem('.', null, what, `records ${endOffset} to ${(facts.recoveryPoint ?? 0) - 1} are lost`);
     }
-    for (const [producerId, from] of producers.open) {
+    for (const [producerId, { from }] of producers.open) {
       const what = `an open transaction of producer ${producerId} since offset ${from}`;
       const meaning = 'readers of committed records wait there until it ends or times out';
       this.report(this.finding('note', '.', null, what, meaning));

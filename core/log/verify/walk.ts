@@ -15,13 +15,13 @@ export interface WalkEnd {
 
 /**
  * Every batch of one file from its first byte, checked for its form and its CRC alone: what its fields mean beside
- * those of other batches is for `onBatch` to judge. `wantsBytes` asks for
- * each batch's bytes, `refuse` may end the walk before a batch.
+ * those of other batches is for `onBatch` to judge. `wantsBytes` says of which batches it wants the bytes too,
+ * `refuse` may end the walk before a batch.
  */
 export async function walkBatches(
   file: DiskFile,
   onBatch: (header: BatchHeader, position: number, bytes: Uint8Array | null) => void,
-  wantsBytes = false,
+  wantsBytes: (header: BatchHeader) => boolean = () => false,
   refuse: (header: BatchHeader) => string | null = () => null,
 ): Promise<WalkEnd> {
   const size = await file.size();
@@ -50,14 +50,15 @@ export async function walkBatches(
     if (header.lastOffsetDelta < 0 || header.recordCount < 0 || header.recordCount > header.lastOffsetDelta + 1) {
       return { position, bad: `a batch of ${header.recordCount} records over ${header.lastOffsetDelta + 1} offsets` };
     }
-    here = await fill(Math.min(header.sizeBytes, wantsBytes ? Infinity : CHUNK_BYTES));
+    const isWanted = wantsBytes(header);
+    here = await fill(Math.min(header.sizeBytes, isWanted ? Infinity : CHUNK_BYTES));
     const stored = here.readUInt32BE(CRC_AT);
     const known = here.subarray(CRC_FROM, header.sizeBytes);
     const sum = await crcOfRest(file, position + CRC_FROM + known.length, position + header.sizeBytes, crc32c(known));
     if (sum !== stored) return { position, bad: `a batch whose CRC is ${sum} while its header says ${stored}` };
     const refused = refuse(header);
     if (refused !== null) return { position, bad: refused };
-    onBatch(header, position, wantsBytes ? here.subarray(0, header.sizeBytes) : null);
+    onBatch(header, position, isWanted ? here.subarray(0, header.sizeBytes) : null);
     position += header.sizeBytes;
   }
   return { position, bad: null };
