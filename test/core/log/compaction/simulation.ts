@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, strictEqual } from 'node:assert/strict';
 import { silentLogger } from '../../../../core/base/logger.ts';
 import { type Random, seededRandom } from '../../../../core/base/random.ts';
 import { ProducerState } from '../../../../core/broker/producer-state.ts';
-import { CODECS, lastOffset, readBatchHeader } from '../../../../core/log/batch.ts';
+import { CODECS, lastOffset as lastOffsetOf, readBatchHeader } from '../../../../core/log/batch.ts';
 import type { CompactionSettings } from '../../../../core/log/compaction/select.ts';
 import { readWhole } from '../../../../core/log/log-files.ts';
 import { openLocalLogStore } from '../../../../core/log/local-log-store.ts';
@@ -317,9 +317,9 @@ export class Simulation {
       for (const bytes of read.batches) {
         const header = readBatchHeader(bytes);
         const batch = batches.get(header.baseOffset);
-        const isRight = batch?.producerId === header.producerId && batch.lastOffset === lastOffset(header);
+        const isRight = batch?.producerId === header.producerId && batch.lastOffset === lastOffsetOf(header);
         ok(isRight && header.baseOffset >= next, `a strange batch at ${header.baseOffset}, asked for ${next}`);
-        next = lastOffset(header) + 1;
+        next = lastOffsetOf(header) + 1;
         // As the Java consumer does it.
         while (aborted[0] && aborted[0].firstOffset < next) skipped.add(aborted.shift()?.producerId ?? -1);
         const marker = readMarker(bytes, 0, header);
