@@ -6,19 +6,18 @@ import { startProject } from './support.ts';
 const pipeline = (name: string, from: string, to: string): string =>
   `name = "${name}"\n[source]\ntopic = "${from}"\n[[step]]\nname = "s"\nmodule = "passthrough"\n[outputs]\ndefault = "${to}"\n`;
 
-test('a topic between two pipelines has as many partitions as the first source', async () => {
+test('a topic between two pipelines has as many partitions as the first source', { timeout: 60_000 }, async () => {
   const project = await startProject({
     'millstream.toml':
       '[network]\nkafka_listen = "127.0.0.1:0"\nhttp_listen = "127.0.0.1:0"\n[topics.a]\npartition_count = 7\n',
-    'pipelines/1-last.toml': pipeline('last', 'c', 'd'),
-    'pipelines/2-middle.toml': pipeline('middle', 'b', 'c'),
-    'pipelines/3-first.toml': pipeline('first', 'a', 'b'),
+    'pipelines/1-last.toml': pipeline('last', 'b', 'c'),
+    'pipelines/2-first.toml': pipeline('first', 'a', 'b'),
   });
   try {
     const { server } = project;
-    expect(server.pipelines.map(each => each.status().state)).toEqual(['running', 'running', 'running']);
-    const partitions = ['a', 'b', 'c', 'd'].map(topic => server.broker.topics.get(topic)?.partitions.length);
-    expect(partitions).toEqual([7, 7, 7, 7]);
+    expect(server.pipelines.map(each => each.status().state)).toEqual(['running', 'running']);
+    const partitions = ['a', 'b', 'c'].map(topic => server.broker.topics.get(topic)?.partitions.length);
+    expect(partitions).toEqual([7, 7, 7]);
   } finally {
     await project.close();
   }
