@@ -97,6 +97,8 @@ export interface SinkCaps {
   /** No write of a partition begins before the last one is committed, and the parts of a batch that was split are
    * committed one by one. `maxInFlight` is 1 then. */
   commitsEach?: boolean;
+  /** The rows of a partition may come in another order, where order means nothing to the system. */
+  unordered?: boolean;
   maxInFlight: number;
   maxRows: number;
   maxBytes: number;
