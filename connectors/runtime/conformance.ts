@@ -310,8 +310,9 @@ export const sinkScenarios: readonly SinkScenario[] = [
     async run(fixture, world) {
       const kit = await begin(fixture, world);
       kit.connector.trouble = async send => {
+        const mine = kit.connector.writes;
         const result = await send();
-        if (kit.connector.writes % 3 === 1) throw new SinkError('transient', 'RESET', 'the connection was reset');
+        if (mine % 3 === 1) throw new SinkError('transient', 'RESET', 'the connection was reset');
         return result;
       };
       kit.start();

@@ -1,0 +1,83 @@
+import type { Duplex } from 'node:stream';
+import type { StorageField } from '../schema/columns.ts';
+import { WriteError, writeErrorOf } from './grpc-errors.ts';
+import { type Any, storageCodeOfDetails } from './storage-error.ts';
+
+/** One AppendRows call: requests go out in order, answers come back in the same order, one for one (storage.proto). */
+
+export interface AppendRequest {
+  writeStream?: string;
+  offset?: { value: string };
+  protoRows: { writerSchema?: { protoDescriptor: object }; rows: { serializedRows: readonly Uint8Array[] } };
+  defaultMissingValueInterpretation?: string;
+  traceId?: string;
+}
+
+export interface AppendResponse {
+  appendResult?: object | null;
+  error?: { code?: number | null; message?: string | null; details?: Any[] | null } | null;
+  rowErrors?: RowError[] | null;
+  updatedSchema?: { fields?: StorageField[] | null } | null;
+}
+
+export interface RowError {
+  index?: string | number | null;
+  message?: string | null;
+}
+
+interface Waiting {
+  resolve: (response: AppendResponse) => void;
+  reject: (error: Error) => void;
+}
+
+export class AppendCall {
+  /** Why it ended; null while it is open. */
+  ended: Error | null = null;
+  private readonly stream: Duplex;
+  private readonly waiting: Waiting[] = [];
+
+  constructor(stream: Duplex) {
+    this.stream = stream;
+    stream.on('data', (response: AppendResponse) => this.waiting.shift()?.resolve(response));
+    stream.on('error', (error: unknown) => this.end(writeErrorOf(error)));
+    stream.on('end', () => this.end(new WriteError(14, null, 'BigQuery ended the connection')));
+    stream.on('close', () => this.end(new WriteError(14, null, 'the connection was closed')));
+  }
+
+  get isIdle(): boolean {
+    return this.waiting.length === 0;
+  }
+
+  /** The answer, errors in it included; rejects when the call ends without one. */
+  send(request: AppendRequest): Promise<AppendResponse> {
+    return new Promise((resolve, reject) => {
+      if (this.ended) return reject(this.ended);
+      this.waiting.push({ resolve, reject });
+      this.stream.write(request);
+    });
+  }
+
+  /** Ends it now; what is unanswered stays so. */
+  destroy(): void {
+    this.end(new WriteError(1, null, 'the connection was given up'));
+    this.stream.destroy();
+  }
+
+  /** No more requests will come. */
+  finish(): void {
+    this.ended ??= new WriteError(1, null, 'the connection was finished');
+    this.stream.end();
+  }
+
+  private end(error: Error): void {
+    this.ended ??= error;
+    for (const { reject } of this.waiting.splice(0)) reject(error);
+  }
+}
+
+/** The error in an answer; null for rows that were taken. */
+export function errorIn({ error }: AppendResponse): WriteError | null {
+  if (!error) return null;
+  const storage = storageCodeOfDetails(error.details);
+  return new WriteError(error.code ?? 2, storage, error.message ?? 'the rows were refused');
+}

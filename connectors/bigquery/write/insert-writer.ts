@@ -1,0 +1,131 @@
+import type { PartitionWriter, Reject, Row, RowBatch, SinkPartition, WriteResult } from '../../runtime/contract.ts';
+import { SinkError } from '../../runtime/sink-error.ts';
+import { type InsertError, insertAll } from '../api/insert-all.ts';
+import { codeOf, RestError } from '../api/rest-errors.ts';
+import type { Rest } from '../api/rest.ts';
+import { jsonRow, type JsonOptions } from '../encode/json-encoder.ts';
+import type { Fields } from '../encode/names.ts';
+import type { KnownTable } from '../table/guide.ts';
+import type { Shaper } from './shaper.ts';
+
+/*
+ * Streaming inserts: at least once. Each row has an insert id made of its place in the log, so that BigQuery drops most
+ * of what is sent twice within about a minute. Only rows that are themselves at fault are refused: those that BigQuery
+ * calls "stopped" went down with another row of their request and are sent again.
+ */
+
+/** A request may have 10 MB and 50,000 rows; 9 MB leave room for what JSON adds. */
+const REQUEST_BYTES = 9_000_000;
+const REQUEST_ROWS = 50_000;
+
+export interface InsertSettings {
+  rest: Rest;
+  shaper: Shaper;
+  json: JsonOptions;
+  dataset: string;
+  table: string;
+  skipInvalidRows: boolean;
+}
+
+interface Part {
+  rows: string[];
+  places: number[];
+}
+
+export class InsertWriter implements PartitionWriter {
+  private readonly settings: InsertSettings;
+  private readonly partition: SinkPartition;
+
+  constructor(settings: InsertSettings, partition: SinkPartition) {
+    this.settings = settings;
+    this.partition = partition;
+  }
+
+  async write({ rows }: RowBatch, signal: AbortSignal): Promise<WriteResult> {
+    const { shaper } = this.settings;
+    const shaped = await shaper.shape(rows, this.partition.partition === 0, table => this.encoder(table));
+    const texts = shaped.made.map((json, i) => {
+      const row = rows[shaped.places[i] as number] as Row;
+      return `{"insertId":${JSON.stringify(this.insertId(row))},"json":${json}}`;
+    });
+    const rejected = [...shaped.rejected];
+    const parts = cut({ rows: texts, places: shaped.places });
+    await Promise.all(parts.map(part => this.insert(part, rejected, signal)));
+    return rejected.length > 0 ? { rejected } : {};
+  }
+
+  async close(): Promise<void> {}
+
+  private encoder({ columns }: KnownTable): (fields: Fields) => string {
+    const { json } = this.settings;
+    return fields => JSON.stringify(jsonRow(columns, fields, json));
+  }
+
+  /** At most 128 characters: topic-partition-offset-0. A replayed record has the id that it had. */
+  private insertId({ topic, partition, record, origin }: Row): string {
+    const at = origin ?? { topic, partition, offset: record.offset };
+    const place = `-${at.partition}-${at.offset}-0`;
+    return at.topic.slice(0, 128 - place.length) + place;
+  }
+
+  private async insert(part: Part, rejected: Reject[], signal: AbortSignal): Promise<void> {
+    const { rest, dataset, table, skipInvalidRows, json } = this.settings;
+    let { rows, places } = part;
+    while (rows.length > 0) {
+      let errors: InsertError[];
+      try {
+        const ignoreUnknownValues = json.ignoreUnknown === true;
+        errors = await insertAll(rest, { dataset, table, rows, skipInvalidRows, ignoreUnknownValues, signal });
+      } catch (error) {
+        if (!(error instanceof RestError) || error.sinkKind !== 'too-large') throw error;
+        if (rows.length === 1) {
+          rejected.push({ row: places[0] as number, code: 'ROW_TOO_LARGE', reason: error.message });
+          return;
+        }
+        const middle = rows.length >> 1;
+        await this.insert({ rows: rows.slice(0, middle), places: places.slice(0, middle) }, rejected, signal);
+        [rows, places] = [rows.slice(middle), places.slice(middle)];
+        continue;
+      }
+      if (errors.length === 0) return;
+      const again: number[] = [];
+      for (const { index, errors: reasons } of errors) {
+        const fault = reasons.find(({ reason }) => reason !== 'stopped');
+        if (!fault) again.push(index);
+        else if (isTransient(fault.reason)) throw new SinkError('transient', codeOf(fault.reason), fault.message);
+        else rejected.push({ row: places[index] as number, code: codeOf(fault.reason), reason: wordsOf(fault) });
+      }
+      // Nobody to blame: BigQuery stopped rows and names none that is at fault.
+      if (again.length === rows.length) throw new SinkError('transient', 'STOPPED', 'BigQuery stopped every row');
+      [rows, places] = [again.map(i => rows[i] as string), again.map(i => places[i] as number)];
+    }
+  }
+}
+
+const isTransient = (reason: string): boolean =>
+  /^(backendError|internalError|timeout|rateLimitExceeded)$/.test(reason);
+
+function wordsOf({ location, message, reason }: InsertError['errors'][number]): string {
+  const said = message === '' ? reason : message;
+  return location === '' || said.includes(location) ? said : `${location}: ${said}`;
+}
+
+function cut({ rows, places }: Part): Part[] {
+  const parts: Part[] = [];
+  let open: Part = { rows: [], places: [] };
+  let size = 0;
+  for (const [i, row] of rows.entries()) {
+    // Characters beyond ASCII take up to three bytes.
+    const bytes = Buffer.byteLength(row) + 1;
+    if (open.rows.length > 0 && (size + bytes > REQUEST_BYTES || open.rows.length >= REQUEST_ROWS)) {
+      parts.push(open);
+      open = { rows: [], places: [] };
+      size = 0;
+    }
+    open.rows.push(row);
+    open.places.push(places[i] as number);
+    size += bytes;
+  }
+  if (open.rows.length > 0) parts.push(open);
+  return parts;
+}
