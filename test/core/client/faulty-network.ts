@@ -43,6 +43,10 @@ export class FaultyNetwork implements Network {
     this.cut();
   }
 
+  plugIn(): void {
+    this.isUnplugged = false;
+  }
+
   /** Breaks every connection there is now. */
   cut(): void {
     for (const wire of this.wires) wire.destroy(new Error('cut by the test'));
