@@ -132,6 +132,6 @@ export class PartitionLane {
 }
 
 function stateConflict({ topic, partition }: { topic: string; partition: number }, what: string): SinkError {
-  const reason = `the committed state of ${topic}/${partition} ${what}, so exactly once cannot be kept from here`;
+  const reason = `the committed state of ${topic}/${partition} ${what}, so exactly once cannot be kept from here: \`millstream sink reset\` lets it go on`;
   return new SinkError('fatal', 'SINK_STATE_CONFLICT', reason);
 }
