@@ -22,6 +22,7 @@ import { loadProject } from './project.ts';
 import { retentionFloor } from './retention-floor.ts';
 import type { Settings } from './settings.ts';
 import { startInOrder } from './start-order.ts';
+import { BacklogWatch } from './backlog.ts';
 import { asListenError, asStartError } from './start-error.ts';
 
 /** A body of 16 MiB takes this long at 2 Mbit/s. */
@@ -80,7 +81,14 @@ export async function compose(settings: Settings, version: string, logger: Logge
     const { kafka_listen: kafkaAddress, http_listen: httpAddress } = config.network;
     const advertised = { ...(config.network.advertised ?? kafkaAddress) };
     const plans = project.pipelines.map(({ plan }) => plan);
-    const floor = retentionFloor(plans, (...position) => broker.groups.offsets.durable(...position));
+    const durable = (...of: [string, string, number]) => broker.groups.offsets.durable(...of);
+    const backlog = new BacklogWatch({
+      plans,
+      logs: topic => (broker.topics.get(topic)?.partitions ?? []).map(({ log }) => log),
+      position: (...of) => durable(...of)?.offset ?? 0,
+      clock,
+    });
+    const floor = retentionFloor(plans, durable, (...sink) => backlog.isDetached(...sink) !== null);
     const broker = await Broker.open({
       nodeId: nodeIdOf(config.broker.id),
       rack: config.broker.rack_id ?? undefined,
@@ -138,7 +146,7 @@ export async function compose(settings: Settings, version: string, logger: Logge
     const sandbox = openSandbox({ workers: config.etl.workers, clock, logger, metrics, ...compileCache });
     closers.push(() => sandbox.close());
     const stored = (topic: string): number => recordsStored(broker, topic);
-    const parts = { engine, sandbox, clock, random, disk, logger, metrics, baseDirectory, stored };
+    const parts = { engine, sandbox, clock, random, disk, logger, metrics, baseDirectory, stored, backlog };
     const sinkTypes = sinkConnectors();
     const sourceTypes = sourceConnectors();
     for (const { plan, steps } of config.etl.enabled ? project.pipelines : []) {
@@ -146,6 +154,8 @@ export async function compose(settings: Settings, version: string, logger: Logge
       pipelines.push(new Pipeline({ ...parts, plan, steps, sinkTypes, sourceTypes, taskRecords }));
     }
     closers.push(() => Promise.all(pipelines.map(pipeline => pipeline.stop())));
+    void backlog.run();
+    closers.push(async () => backlog.stop());
     const pipelinesStarted = startInOrder(pipelines).then(() => {
       started = true;
     });

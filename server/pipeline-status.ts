@@ -5,8 +5,9 @@ import type { TapEvent } from '../etl/runner/tap.ts';
  * `in` of a step = emitted + dropped + passed + dead. `total` counts from when the pipeline began, earlier runs too. */
 export interface PipelineStatus {
   name: string;
-  /** `degraded`: it runs, but a step, its source or a sink has trouble; `reason` says which. */
-  state: 'starting' | 'running' | 'degraded' | 'stopped' | 'failed';
+  /** `degraded`: it runs, but a step, its source or a sink has trouble; `paused`: an output has reached its `max_backlog`.
+   * `reason` says which. */
+  state: 'starting' | 'running' | 'degraded' | 'paused' | 'stopped' | 'failed';
   /** Why it is not running, in one sentence. */
   reason: string | null;
   source: {

@@ -7,6 +7,7 @@ import type { Random } from '../core/base/random.ts';
 import type { Engine } from '../core/engine/engine.ts';
 import { sinkReplayTopic } from '../core/engine/replay.ts';
 import type { ConnectorContext, SinkConnector, SourceConnector } from '../connectors/runtime/contract.ts';
+import type { BacklogWatch } from './backlog.ts';
 import { startDeadLetterDrain } from '../connectors/runtime/dead-letter-drain.ts';
 import { type RunningSink, startSink } from '../connectors/runtime/sink-runtime.ts';
 import { type RunningSource, startSource } from '../connectors/runtime/source-runtime.ts';
@@ -33,6 +34,8 @@ export interface PipelineParts {
   disk: Disk;
   logger: Logger;
   metrics: Metrics;
+  /** Left out: nothing is ever too far behind. */
+  backlog?: Pick<BacklogWatch, 'holds' | 'isDetached'>;
   /** How many records a topic holds. */
   stored: (topic: string) => number;
 }
@@ -55,7 +58,10 @@ export class Pipeline {
     this.name = plan.name;
     this.plan = plan;
     this.parts = parts;
-    this.runner = plan.steps.length > 0 ? new PipelineRunner(parts) : null;
+    this.runner =
+      plan.steps.length > 0
+        ? new PipelineRunner({ ...parts, held: () => parts.backlog?.holds(plan.name) ?? null })
+        : null;
   }
 
   get tap(): Tap | null {
@@ -101,7 +107,10 @@ export class Pipeline {
   status(): PipelineStatus {
     const { plan, steps, stored } = this.parts;
     const sinks = plan.sinks.map(({ name, connector, from }) =>
-      sinkLine({ name, type: connector.type, from }, this.sinks.get(name), this.failed),
+      withDetachment(
+        sinkLine({ name, type: connector.type, from }, this.sinks.get(name), this.failed),
+        this.parts.backlog?.isDetached(plan.name, name) ?? null,
+      ),
     );
     const drain = this.drain
       ? sinkLine({ name: 'dead letters', type: plan.deadLetter?.type ?? '', from: plan.deadLetterTopic }, this.drain)
@@ -223,7 +232,15 @@ function sinkLine(
   return { ...what, state, reason, ...counts, lag };
 }
 
-const TROUBLES = new Set(['degraded', 'stalled', 'stopped']);
+/** What keeps a detached sink from reading is told too, such as the range that it has lost. */
+function withDetachment(line: SinkStatusLine, detached: string | null): SinkStatusLine {
+  if (detached === null) return line;
+  const isWell = line.state === 'running' || line.state === 'idle';
+  const reason = line.reason === null ? detached : `${line.reason}; ${detached}`;
+  return { ...line, state: isWell ? 'detached' : line.state, reason };
+}
+
+const TROUBLES = new Set(['degraded', 'detached', 'stalled', 'stopped']);
 
 /** The first part that has trouble, in one sentence. */
 function troubleOf(parts: readonly { name: string; state: string; reason: string | null }[]): string | null {

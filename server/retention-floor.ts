@@ -7,23 +7,27 @@ export type RetentionFloor = (topic: string, partition: number) => number;
 /**
  * The lowest committed position of the sinks declared on a topic, 0 while one of them has none; no floor for topics
  * without sinks. The drain of the dead letters is a sink of their topic. `durable` is the position that a crash leaves:
- * a newer one may be lost, and with it the records above.
+ * a newer one may be lost, and with it the records above. A detached sink (see backlog.ts) holds nothing.
  */
 export function retentionFloor(
   plans: readonly Pick<PipelinePlan, 'name' | 'sinks' | 'deadLetter' | 'deadLetterTopic'>[],
   durable: (group: string, topic: string, partition: number) => { offset: number } | null,
+  isDetached: (pipeline: string, sink: string) => boolean = () => false,
 ): RetentionFloor {
-  const groups = new Map<string, string[]>();
-  const add = (topic: string, group: string): void => {
-    groups.set(topic, [...(groups.get(topic) ?? []), group]);
+  const readers = new Map<string, [pipeline: string, sink: string][]>();
+  const add = (topic: string, pipeline: string, sink: string): void => {
+    readers.set(topic, [...(readers.get(topic) ?? []), [pipeline, sink]]);
   };
   for (const plan of plans) {
-    for (const sink of plan.sinks) add(sink.topic, `millstream.${plan.name}.${sink.name}`);
-    if (plan.deadLetter) add(plan.deadLetterTopic, `millstream.${plan.name}.dead_letter`);
+    for (const sink of plan.sinks) add(sink.topic, plan.name, sink.name);
+    if (plan.deadLetter) add(plan.deadLetterTopic, plan.name, 'dead_letter');
   }
   return (topic, partition) =>
-    (groups.get(topic) ?? []).reduce(
-      (floor, group) => Math.min(floor, durable(group, topic, partition)?.offset ?? 0),
-      Number.POSITIVE_INFINITY,
-    );
+    (readers.get(topic) ?? [])
+      .filter(reader => !isDetached(...reader))
+      .reduce(
+        (floor, [pipeline, sink]) =>
+          Math.min(floor, durable(`millstream.${pipeline}.${sink}`, topic, partition)?.offset ?? 0),
+        Number.POSITIVE_INFINITY,
+      );
 }

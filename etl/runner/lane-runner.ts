@@ -13,6 +13,8 @@ const TASK_BYTES = 1024 * 1024;
 const WINDOW = 8;
 /** Tasks handed to the lane and not back yet. What arrives meanwhile gathers in the log and makes the next task bigger. */
 const IN_LANE = 3;
+/** How often is it asked whether more may be read? */
+const HELD_MS = 200;
 const BACK_OFF_MS = { from: 100, to: 5000 };
 
 export interface LaneRunnerOptions {
@@ -24,6 +26,8 @@ export interface LaneRunnerOptions {
   /** Merge limit of a task, in records. */
   taskRecords: number;
   samples(): number;
+  /** Nothing more is read while this is so. */
+  isHeld(): boolean;
   /** Where the result's outputs and dead letters go. */
   appends(result: TaskResult): Append[];
   totals: LaneTotals;
@@ -88,8 +92,13 @@ export class LaneRunner {
     try {
       while (!this.draining.signal.aborted && !lease.signal.aborted) {
         await window.room();
+        if (this.options.isHeld()) {
+          await sleep(this.options.clock, HELD_MS, AbortSignal.any([this.draining.signal, lease.signal]));
+          continue;
+        }
         const chunk = await this.readUnless(from, window.broken);
-        if (!chunk || chunk.batches.length === 0) continue;
+        // What was waited for while it became so is read again later.
+        if (!chunk || chunk.batches.length === 0 || this.options.isHeld()) continue;
         const { batches, next } = gather(chunk, this.options.taskRecords);
         const task = lane.run({ batches, from: Number(from), samples: this.options.samples() });
         window.enterLane(task);

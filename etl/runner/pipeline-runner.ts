@@ -24,9 +24,11 @@ export interface PipelineRunnerOptions {
   metrics: Metrics;
   /** Merge limit of a task. */
   taskRecords: number;
+  /** Why nothing may be written now; null when it may. Left out: it always may. */
+  held?: () => string | null;
 }
 
-export type RunnerState = 'starting' | 'running' | 'degraded' | 'stopped';
+export type RunnerState = 'starting' | 'running' | 'degraded' | 'paused' | 'stopped';
 
 interface Running {
   totals: LaneTotals;
@@ -97,6 +99,8 @@ export class PipelineRunner {
     if (this.stopped) return { state: 'stopped', reason: this.stopped, lag };
     const degraded = lanes.find(lane => lane.degraded !== null)?.degraded ?? null;
     if (degraded) return { state: 'degraded', reason: degraded, lag };
+    const held = this.options.held?.() ?? null;
+    if (held && this.membership) return { state: 'paused', reason: held, lag };
     return { state: this.membership ? 'running' : 'starting', reason: null, lag };
   }
 
@@ -145,6 +149,7 @@ export class PipelineRunner {
       clock,
       taskRecords,
       samples: () => this.tap.wanted(),
+      isHeld: () => (this.options.held?.() ?? null) !== null,
       appends: result => this.appends(result, isReplay ? null : partition),
       committed: result => {
         this.counts.add(result, names, isReplay);
