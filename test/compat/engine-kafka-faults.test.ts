@@ -11,6 +11,8 @@ if (requireTool('kafka') === null) {
   kafkaFaultsSuite('on Apache Kafka', () =>
     startKafka({
       'group.min.session.timeout.ms': '500',
+      // The records of the cases are old.
+      'log.retention.ms': '-1',
       'offsets.topic.num.partitions': '2',
       'transaction.state.log.num.partitions': '2',
     }),

@@ -14,6 +14,8 @@ import { requireTool } from '../servers/tools.ts';
 
 const SETTINGS = {
   'group.min.session.timeout.ms': '500',
+  // The records of the cases are old.
+  'log.retention.ms': '-1',
   'offsets.topic.num.partitions': '2',
   'transaction.state.log.num.partitions': '2',
 };

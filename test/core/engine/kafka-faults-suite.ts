@@ -131,7 +131,8 @@ export function kafkaFaultsSuite(
       over = new AbortController();
       const { signal } = over;
       const committing = (async () => {
-        for (let i = 0; !signal.aborted; i++) await Promise.all(a.map(lease => lease.commit({ next: 5n, state: `a${i}` })));
+        for (let i = 0; !signal.aborted; i++)
+          await Promise.all(a.map(lease => lease.commit({ next: 5n, state: `a${i}` })));
       })();
       const membership = await two.engine.join(group, [input], teller('b', b));
       expect([a.length, b.length]).toEqual([2, 2]);
