@@ -118,6 +118,13 @@ function readValue(field: FieldPlan, wanted: boolean, missing: Missing): Value |
     else wire.skip(field.wire === 1 ? 8 : 4);
     return undefined;
   }
+  if (!wanted && field.type === Type.int64 && field.column.type === 'TIMESTAMP') {
+    const from = wire.at();
+    // From the year 1 to 9892: no need for the exact value.
+    const micros = wire.readApproximately();
+    if (micros > -62_000_000_000_000_000 && micros < 250_000_000_000_000_000) return undefined;
+    wire.seek(from, wire.end());
+  }
   return fromNumber(field, readNumber(field.type));
 }
 

@@ -53,6 +53,24 @@ export function skipVarint(): void {
   throw new MalformedRow('Cannot parse the row: a number has more than ten bytes');
 }
 
+/** The 64 bits as a signed number, rounded to a double: enough to see that it is far from a limit. */
+export function readApproximately(): number {
+  let low = 0;
+  let high = 0;
+  for (let i = 0; i < 10; i++) {
+    if (position >= limit) truncated();
+    const byte = bytes[position++] as number;
+    const group = byte & 127;
+    if (i < 4) low |= group << (7 * i);
+    else if (i === 4) {
+      low |= group << 28;
+      high = group >>> 4;
+    } else high |= group << (7 * i - 32);
+    if (byte < 128) return high * 4_294_967_296 + (low >>> 0);
+  }
+  throw new MalformedRow('Cannot parse the row: a number has more than ten bytes');
+}
+
 /** The 64 bits, unsigned. */
 export function readVarint(): bigint {
   let low = 0;
@@ -86,7 +104,9 @@ export const readDouble = (): number => view.getFloat64(take(8), true);
 
 /** Whether the bytes are all below 128, so that no further check of UTF-8 is needed. */
 export function isAscii(from: number, to: number): boolean {
-  for (let i = from; i < to; i++) if ((bytes[i] as number) > 127) return false;
+  let i = from;
+  for (; i + 4 <= to; i += 4) if ((view.getUint32(i) & 0x80808080) !== 0) return false;
+  for (; i < to; i++) if ((bytes[i] as number) > 127) return false;
   return true;
 }
 
