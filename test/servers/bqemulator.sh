@@ -3,7 +3,7 @@
 #   --find               print it only if it is complete, else exit 1; downloads nothing
 #   BQEMULATOR_VERSION   default 1.4.0
 #   BQEMULATOR_ROOT      default ${XDG_CACHE_HOME:-$HOME/.cache}/bqemulator
-# It is started by bqemulator.py beside this script. DuckDB stays below 2: bqemulator 1.4.0 breaks on it.
+# It is started by bqemulator-start.py beside this script. DuckDB stays below 2: bqemulator 1.4.0 breaks on it.
 export LC_ALL=C
 set -euo pipefail
 v=${BQEMULATOR_VERSION:-1.4.0}

@@ -297,3 +297,46 @@ behaviour('a row with a field that its own schema has not is refused', async tar
   expect((await appender.append(request)).error?.code).toBe(3);
   await appender.close();
 });
+
+behaviour('wrappers, google.protobuf.Timestamp, enums, and names that proto does not allow', async target => {
+  const wrapped = (name: string): Pick<Field, 'type' | 'fields' | 'typeName'> => ({
+    type: 'message',
+    typeName: `.google.protobuf.${name}`,
+  });
+  const columns = [
+    { name: 'i', type: 'INTEGER' },
+    { name: 's', type: 'STRING' },
+    { name: 'at', type: 'TIMESTAMP' },
+    { name: 'größe', type: 'INTEGER' },
+  ];
+  const fields: Field[] = [
+    { name: 'i', ...wrapped('Int64Value') },
+    { name: 's', ...wrapped('StringValue') },
+    { name: 'at', ...wrapped('Timestamp') },
+    { name: 'col_1', type: 'int64', column: 'größe' },
+  ];
+  const one = (type: Field['type'], v: unknown): Buffer => message([{ name: 'v', type }], { v });
+  const at = message(
+    [
+      { name: 's', type: 'int64' },
+      { name: 'n', type: 'int32' },
+    ],
+    { s: 86_400, n: 5000 },
+  );
+  const { table, errors } = await write(target, columns, fields, [
+    { i: one('int64', 7), s: one('string', 'x'), at, col_1: 3 },
+    { i: Buffer.alloc(0), s: Buffer.alloc(0) },
+  ]);
+  expect(errors).toEqual([]);
+  const back = (await read(target, table, 'i DESC')) as {
+    i: number;
+    s: string;
+    at: { value: string } | null;
+    größe: number | null;
+  }[];
+  expect(back.map(row => [row.i, row.s, row.größe])).toEqual([
+    [7, 'x', 3],
+    [0, '', null],
+  ]);
+  expect(back[0]?.at?.value).toMatch(/^1970-01-02T00:00:00\.000005(000)?Z$/);
+});

@@ -79,7 +79,7 @@ async function openEmulator(): Promise<Target> {
   const script = new URL('../../bqemulator.sh', import.meta.url).pathname;
   const python = execFileSync(script, ['--find'], { encoding: 'utf8' }).trim();
   const [rest, grpc] = [await freePort(), await freePort()];
-  const launcher = new URL('../../bqemulator.py', import.meta.url).pathname;
+  const launcher = new URL('../../bqemulator-start.py', import.meta.url).pathname;
   const child = spawn(
     python,
     [launcher, 'start', '--rest-port', String(rest), '--grpc-port', String(grpc), '--project', 'p'],

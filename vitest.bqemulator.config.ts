@@ -1,0 +1,17 @@
+import { defineConfig } from 'vitest/config';
+
+/**
+ * The behaviours of BigQuery asked of an independent emulator: `npm run test:bqemulator`, after
+ * `test/servers/bqemulator.sh`. One server a file, one file at a time: each takes 150 MB.
+ */
+export default defineConfig({
+  test: {
+    include: ['test/servers/bigquery/behaviour-*.test.ts'],
+    env: { BIGQUERY_TARGET: 'bqemulator' },
+    pool: 'forks',
+    maxWorkers: 1,
+    fileParallelism: false,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+});
