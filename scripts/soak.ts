@@ -18,6 +18,12 @@ const SUITES: Record<string, { file: string; count: number; unit: string; config
     unit: 'seeds',
     config: 'vitest.simulation.config.ts',
   },
+  model: {
+    file: 'test/simulation/model.test.ts',
+    count: 20_000,
+    unit: 'seeds',
+    config: 'vitest.simulation.config.ts',
+  },
   compaction: {
     file: 'test/core/log/compaction-crash.test.ts',
     count: 1_000,

@@ -133,10 +133,12 @@ export class Life {
     const frame = Buffer.concat(encodeRequest(apiKey, version, 1, 'test', body)).subarray(4);
     const request = decodeRequest(frame);
     if (!request.supported) throw new Error(`key ${apiKey} version ${version} is not served`);
-    const answer = await this.broker.handle(request, CONNECTION);
+    const whenSent: (() => void)[] = [];
+    const answer = await this.broker.handle(request, CONNECTION, whenSent);
     await this.unlessOver();
     if (!answer) throw new Error('the broker did not answer');
     const response = Buffer.concat(encodeResponse(apiKey, version, 1, answer as ResponseInput<K>)).subarray(4);
+    for (const release of whenSent) release();
     return decodeResponse(apiKey, version, response).body;
   }
 

@@ -4,6 +4,7 @@ import { Metrics } from '../../core/base/metrics.ts';
 import { Pipeline } from '../../server/pipeline.ts';
 import { retentionFloor } from '../../server/retention-floor.ts';
 import { type Fate, FaultDisk } from '../core/log/fault-disk.ts';
+import { Administrator } from './administrator.ts';
 import { JumpingClock } from './clock.ts';
 import { checkDone, checkEverything, checkProducer, type Seen } from './checker/expectations.ts';
 import { Life, type Seams, turn, turns } from './life.ts';
@@ -36,6 +37,8 @@ export interface Figures extends WarehouseCounts {
   compactionsCut: number;
   /** Partitions that no longer begin at 0. */
   trimmed: number;
+  /** Short-lived topics made. */
+  topics: number;
   /** Cuts right behind a new name, a truncation or a sync. */
   steered: number;
 }
@@ -73,6 +76,7 @@ export class Simulation {
     compactions: 0,
     compactionsCut: 0,
     trimmed: 0,
+    topics: 0,
     steered: 0,
     lostAnswers: 0,
     refused: 0,
@@ -82,6 +86,7 @@ export class Simulation {
   private readonly histories = new Histories(TOPICS, PARTITIONS);
   private readonly warehouse = new Warehouse();
   private readonly producers: Producer[];
+  private readonly administrator: Administrator;
   private readonly sizes: Sizes;
   private disk: FaultDisk;
   private clock = new JumpingClock();
@@ -106,6 +111,9 @@ export class Simulation {
       journalBytes: pick(1_500, 5_000),
       retentionBytes: pick(-1, 4_000),
     };
+    this.administrator = new Administrator(this.random, this.histories, (topic, partition) =>
+      this.floor(topic, partition),
+    );
     this.producers = [
       new PlainProducer('plain', PARTITIONS, this.random),
       new IdempotentProducer('idem', PARTITIONS, this.random),
@@ -180,8 +188,26 @@ export class Simulation {
       await this.check();
       life.isUp = true;
       await this.startPipelines(life);
-      for (const producer of this.producers) this.work(life, producer);
-      this.read(life);
+      for (const producer of this.producers) {
+        this.work(
+          life,
+          () => producer.comeBack(life),
+          () => producer.once(life),
+          6,
+        );
+      }
+      this.work(
+        life,
+        async () => {},
+        () => this.administrator.once(life),
+        60,
+      );
+      this.work(
+        life,
+        async () => {},
+        () => this.read(life),
+        20,
+      );
     });
   }
 
@@ -221,27 +247,21 @@ export class Simulation {
     for (const pipeline of this.pipelines) await pipeline.start();
   }
 
-  private work(life: Life, producer: Producer): void {
+  /** Begins, then works again and again with a pause of some turns. */
+  private work(life: Life, begin: () => Promise<void>, once: () => Promise<void>, pause: number): void {
     const done = this.guard(life, async () => {
-      await producer.comeBack(life);
+      await begin();
       while (!this.stopping) {
-        await producer.once(life);
-        await turns(this.below(6));
+        await once();
+        await turns(this.below(pause));
         await life.unlessOver();
       }
     });
     this.working.push(done);
   }
 
-  private read(life: Life): void {
-    const done = this.guard(life, async () => {
-      while (!this.stopping) {
-        await turns(5 + this.below(15));
-        await life.unlessOver();
-        await this.histories.look(life, this.random.float() < 0.5 ? 'all' : 'committed', this.below(2_000));
-      }
-    });
-    this.working.push(done);
+  private async read(life: Life): Promise<void> {
+    await this.histories.look(life, this.random.float() < 0.5 ? 'all' : 'committed', this.below(2_000));
   }
 
   /** An error counts as long as the process lives. */
@@ -334,6 +354,7 @@ export class Simulation {
       checkProducer(producer.name, producer.sent, producer instanceof IdempotentProducer, sources);
     }
     checkEverything(seen);
+    await this.administrator.check(this.life);
     if (isEnd) checkDone(seen);
   }
 
@@ -367,6 +388,7 @@ export class Simulation {
 
   private count(): void {
     const { figures } = this;
+    figures.topics = this.administrator.made;
     for (const { topic, partition } of this.histories.names()) {
       if ((this.life.broker.log(topic, partition)?.startOffset ?? 0) > 0) figures.trimmed++;
     }
