@@ -184,6 +184,10 @@ function change(
 
 function answer(item: Item): PartitionAnswer {
   const log = item.partition?.log;
+  // Records were deleted since they were read, and with them what says which of them were aborted.
+  if (item.committedOnly && log && log.startOffset > item.asked.fetchOffset && item.batches.length > 0) {
+    item.errorCode = ErrorCode.OFFSET_OUT_OF_RANGE;
+  }
   const failed = item.errorCode !== ErrorCode.NONE;
   const highWatermark = failed || !log ? -1 : log.highWatermark;
   return {

@@ -70,6 +70,8 @@ export class EmbeddedLease implements Lease {
         continue;
       }
       const { batches, nextOffset } = await log.read(offset, maxBytes, stable);
+      // Deleted meanwhile, and with the records what says which of them were aborted.
+      if (offset < log.startOffset) throw this.outOfRange(offset);
       const data = committedBatches(batches, log.abortedWithin(offset, nextOffset));
       if (data.length > 0) {
         return {

@@ -28,6 +28,11 @@ export async function readPage(log: Log, partition: number, offset: number, room
   let next = offset;
   while (next < log.lastStableOffset && room.records > 0 && room.bytes > 0) {
     const chunk = await log.read(next, READ_BYTES, log.lastStableOffset);
+    // Deleted meanwhile, and with the records what says which of them were aborted.
+    if (log.startOffset > next) {
+      next = log.startOffset;
+      continue;
+    }
     const from = next;
     next = chunk.nextOffset;
     for (const batch of committedBatches(chunk.batches, log.abortedWithin(from, chunk.nextOffset))) {
