@@ -24,7 +24,11 @@ export function jsonChunk(columns: readonly Column[], rows: readonly (readonly V
     bytes,
     columns,
     read: index => rows[index] as readonly Value[],
-    checksum: () => rows.reduce((sum, row) => sum + crc32(JSON.stringify(row, printable)), 0),
+    checksum() {
+      // Flat rows, which benchmarks have, without the detour over JSON.
+      const flat = !columns.some(column => column.type === 'STRUCT');
+      return rows.reduce((sum, row) => sum + crc32(flat ? row.join('\u001f') : JSON.stringify(row, printable)), 0);
+    },
     slice: (from, to) => jsonChunk(columns, rows.slice(from, to), Math.round((bytes * (to - from)) / rows.length)),
   };
 }
