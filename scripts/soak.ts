@@ -24,6 +24,12 @@ const SUITES: Record<string, { file: string; count: number; unit: string; config
     unit: 'seeds',
     config: 'vitest.simulation.config.ts',
   },
+  bigquery: {
+    file: 'test/connectors/bigquery/crashes.test.ts',
+    count: 504,
+    unit: 'crashes',
+    config: 'vitest.config.ts',
+  },
   compaction: {
     file: 'test/core/log/compaction-crash.test.ts',
     count: 1_000,
