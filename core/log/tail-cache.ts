@@ -76,6 +76,8 @@ export class TailCache {
     // A dropped log's entries are still queued, without their bytes.
     if (!cached || cached.bytes.length === 0) return;
     this.sizeBytes -= cached.bytes.length;
+    // The tail forgets its first entries many at a time: their bytes go now.
+    cached.bytes = EMPTY;
     cached.tail.dropFirst();
   }
 

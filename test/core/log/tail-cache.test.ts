@@ -42,6 +42,14 @@ test('the oldest append of any log goes first when the budget is used up', () =>
   expect(cache.sizeBytes).toBe(size * 4);
 });
 
+test('nothing keeps the bytes of what has gone', () => {
+  const size = batchOf(['a', 'b']).length;
+  const cache = new TailCache(size * 4);
+  const tail = cache.tail();
+  for (let i = 0; i < 60; i++) add(cache, tail, i * 2, 1);
+  expect(tail.entries.reduce((sum, { bytes }) => sum + bytes.length, 0)).toBe(size * 4);
+});
+
 test('an append bigger than the budget leaves nothing older behind that would look gapless', () => {
   const size = batchOf(['a', 'b']).length;
   const cache = new TailCache(size * 2);
