@@ -11,7 +11,7 @@ import type { Row } from './contract.ts';
 import type { Opened } from './replays.ts';
 
 /** What a decoded record costs in memory beside its bytes. */
-const RECORD_OVERHEAD_BYTES = 200;
+const RECORD_OVERHEAD_BYTES = 300;
 
 /**
  * Decodes one batch into the batcher, from offset `from` on; keys and values are views into its (decompressed) bytes.

@@ -10,6 +10,7 @@ import type { PartitionWriter } from './contract.ts';
 import { decodeInto } from './decode.ts';
 import { deliver, type Delivered, Split, Undelivered } from './deliver.ts';
 import { Ended, type LaneEnd, type LaneOptions, type Trouble } from './lane.ts';
+import { ownBatches } from './own-batches.ts';
 import { Window } from './window.ts';
 
 /** What one writer does with one partition: read -> gather -> write (a window of batches) -> commit in order. */
@@ -134,7 +135,7 @@ export class LanePass {
         continue;
       }
       if (!chunk) return;
-      for (const bytes of chunk.batches) {
+      for (const bytes of ownBatches(chunk.batches)) {
         if (!(await this.hasRoom())) return;
         const { records, heldBytes } = decodeInto(this.batcher, bytes, from, lease, accepts, open);
         this.held += heldBytes;
