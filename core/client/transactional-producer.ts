@@ -28,8 +28,8 @@ export interface TransactionAppend extends TopicPartition {
 /** What becomes visible together, or not at all. */
 export interface TransactionContent {
   appends: readonly TransactionAppend[];
-  generation: Generation;
-  offsets: readonly CommittedOffset[];
+  /** Of a group; left out: none moves. */
+  positions?: { generation: Generation; offsets: readonly CommittedOffset[] };
 }
 
 /** Of one append: [from, to). */
@@ -118,16 +118,16 @@ export class TransactionalProducer {
     }
   }
 
-  private async once(
-    { appends, generation, offsets }: TransactionContent,
-    signal: AbortSignal,
-  ): Promise<AppendedRange[]> {
+  private async once({ appends, positions }: TransactionContent, signal: AbortSignal): Promise<AppendedRange[]> {
     this.isStale = true;
     await this.addPartitions(appends, signal);
     const ranges = await this.append(appends);
     const own = this.own();
-    await this.ask(ApiKey.AddOffsetsToTxn, { ...own, groupId: generation.group }, answer => answer.errorCode, signal);
-    await this.addOffsets(generation, offsets, signal);
+    if (positions) {
+      const body = { ...own, groupId: positions.generation.group };
+      await this.ask(ApiKey.AddOffsetsToTxn, body, answer => answer.errorCode, signal);
+      await this.addOffsets(positions.generation, positions.offsets, signal);
+    }
     await this.ask(
       ApiKey.EndTxn,
       { ...own, committed: true },

@@ -156,7 +156,7 @@ export class KafkaCommits {
       await commitOffsets(cluster, group, generation, offsets, { signal, forMs: Number.POSITIVE_INFINITY });
       return [];
     }
-    const written = (await producer.commit({ appends, generation, offsets }, signal)).values();
+    const written = (await producer.commit({ appends, positions: { generation, offsets } }, signal)).values();
     return commits.map(({ append = [] }) => append.map(() => toRange(written.next().value)));
   }
 

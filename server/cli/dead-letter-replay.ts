@@ -1,31 +1,28 @@
 import { sleep } from '../../core/base/clock.ts';
+import { MillstreamError } from '../../core/base/errors.ts';
 import type { Cluster } from '../../core/client/cluster.ts';
 import { committedOffsets } from '../../core/client/group-offsets.ts';
-import { listOffsets } from '../../core/client/list-offsets.ts';
-import { Producer } from '../../core/client/producer.ts';
-import { TopicAdmin } from '../../core/client/topic-admin.ts';
 import { keyOf } from '../../core/client/topic-partition.ts';
 import { sinkReplayTopic, stepReplayTopic, toReplayRecord } from '../../core/engine/replay.ts';
 import { type Command, EXIT, type Io, text, usageError, type Values, wholeNumber } from './command.ts';
+import { ReplaySender, type SentRange } from './dead-letter-send.ts';
 import {
   deadTopic,
   type Destination,
+  endsOfDead,
   ensureReplayTopic,
   isRead,
   type Letter,
   lettersOf,
   replayedBefore,
   replayKey,
+  settled,
 } from './dead-letter-topics.ts';
 import { type Where, WHERE_OPTION, whereOf } from './dead-letter-where.ts';
 import { BROKERS_OPTION } from './target.ts';
 import { withCluster } from './with-cluster.ts';
 
-/** Small, so that what is told as sent is not far behind. */
-const BUFFERED_BYTES = 2 * 1024 * 1024;
 const POLL_MS = 100;
-/** A transaction that nobody ends is aborted in this time. */
-const STABLE_WITHIN_MS = 15_000;
 /** Progress is told at most this often. */
 const TELL_MS = 1000;
 
@@ -83,11 +80,14 @@ interface Road extends Destination {
   before: Set<string>;
   /** How many go there. */
   count: number;
-  /** Offsets in its topic of what was sent, in order. */
-  sent: number[];
+  /** In its topic, what was sent. */
+  sent: SentRange[];
 }
 
-/** One run of the command: plan, send, wait, count. */
+/**
+ * One run of the command: fence, plan, send, wait, count. Whoever has the pipeline's transactional id is the only one
+ * who sends, so what it finds sent when it plans is all that was. A dry run takes nothing from anybody.
+ */
 class Replayer {
   private readonly cluster: Cluster;
   private readonly io: Io;
@@ -106,10 +106,14 @@ class Replayer {
   }
 
   async run(): Promise<number> {
-    const { io } = this;
+    const { io, cluster, options } = this;
+    // Says that there is no such pipeline before anything is taken, and ends soon when there is no broker.
+    await endsOfDead(cluster, options.pipeline);
+    await this.checkSink();
+    const sender = options.dryRun ? null : await ReplaySender.take(cluster, options.pipeline, io.signal);
     await this.choose();
     if (io.signal.aborted) return EXIT.problems;
-    if (this.options.dryRun || this.chosen.size === 0) {
+    if (!sender || this.chosen.size === 0) {
       for (const { count, title } of this.roads.values()) {
         if (count > 0) io.out(`would replay ${letters(count)} into ${title}\n`);
       }
@@ -117,8 +121,9 @@ class Replayer {
       this.tellSkipped();
       return EXIT.ok;
     }
-    const ends = await this.ends();
-    await this.send();
+    // What dies again lies behind.
+    const ends = await endsOfDead(cluster, options.pipeline);
+    await this.send(sender);
     const done = await this.awaitWork();
     const again = await this.diedAgain(ends);
     const left = this.sentCount() - done;
@@ -130,13 +135,16 @@ class Replayer {
     return complete && again === 0 ? EXIT.ok : EXIT.problems;
   }
 
+  /** The sink that was named is there. */
+  private async checkSink(): Promise<void> {
+    const { pipeline, sink } = this.options;
+    if (sink === null || (await isRead(this.cluster, groupOf(pipeline, sink)))) return;
+    throw usageError(`${pipeline} has no running sink ${sink}`);
+  }
+
   /** Reads all letters once and decides for each; nothing is changed. */
   private async choose(): Promise<void> {
-    const { pipeline, where, ids, sink } = this.options;
-    if (sink !== null) {
-      const road = await this.road(sink);
-      if (!road.isRead) throw usageError(`${pipeline} has no running ${road.title}`);
-    }
+    const { pipeline, where, ids } = this.options;
     for await (const letter of lettersOf(this.cluster, pipeline, this.io.signal)) {
       if (!where(letter.letter) || (ids && !ids.has(letter.id))) continue;
       const decided = await this.decide(letter);
@@ -170,8 +178,9 @@ class Replayer {
     const topic = sink === null ? stepReplayTopic(pipeline) : sinkReplayTopic(pipeline, sink);
     let road = this.roads.get(topic);
     if (!road) {
-      const group = sink === null ? `millstream.${pipeline}` : `millstream.${pipeline}.${sink}`;
+      const group = groupOf(pipeline, sink);
       const title = sink === null ? `the steps of ${pipeline}` : `sink ${sink}`;
+      if (!this.options.dryRun && !(await settled(this.cluster, topic, this.io.signal))) throw unsettled(topic);
       const before = await replayedBefore(this.cluster, topic, this.io.signal);
       road = { topic, group, title, before, isRead: await isRead(this.cluster, group), count: 0, sent: [] };
       this.roads.set(topic, road);
@@ -179,44 +188,34 @@ class Replayer {
     return road;
   }
 
-  /** Where the partitions of the dead-letter topic end: what dies again lies behind. */
-  private async ends(): Promise<Map<number, number>> {
-    const topic = deadTopic(this.options.pipeline);
-    const { partitions } = await new TopicAdmin(this.cluster).describe(topic);
-    return new Map(partitions.map(({ partition, endOffset }) => [partition, endOffset]));
-  }
-
-  /** An interrupted run has sent some; the next one leaves those. */
-  private async send(): Promise<void> {
+  /** In transactions: an interrupted run has sent whole ones, whose letters the next run leaves. */
+  private async send(sender: ReplaySender): Promise<void> {
     const { cluster, io, options } = this;
     for (const { topic, count } of this.roads.values()) if (count > 0) await ensureReplayTopic(cluster, topic);
-    const producer = new Producer(cluster, {
-      compression: 'zstd',
-      createTopics: false,
-      maxBufferedBytes: BUFFERED_BYTES,
-    });
-    const failures: unknown[] = [];
     for await (const letter of lettersOf(cluster, options.pipeline, io.signal)) {
       const road = this.chosen.get(letter.place);
       if (!road) continue;
-      if (failures.length > 0 || io.signal.aborted) break;
-      const record = toReplayRecord(letter.record, letter.letter.replays + 1, letter.place, cluster.clock.now());
-      producer.send(road.topic, [{ ...record, partition: 0 }]).then(
-        ([produced]) => road.sent.push(produced?.offset ?? -1),
-        error => failures.push(error),
+      if (io.signal.aborted) return;
+      sender.add(
+        road.topic,
+        toReplayRecord(letter.record, letter.letter.replays + 1, letter.place, cluster.clock.now()),
       );
-      await producer.ready();
-      if (this.sentCount() > 0) this.tell(`${count(this.sentCount())} of ${count(this.chosen.size)} sent`);
+      if (sender.isFull) await this.commit(sender);
     }
-    await producer.close();
-    if (failures.length > 0) throw failures[0];
-    // A repeated request may have been answered without an offset: then it lies somewhere before the end.
-    for (const road of this.roads.values()) {
-      if (!road.sent.includes(-1)) continue;
-      const one = { topic: road.topic, partition: 0 };
-      const end = (await listOffsets(cluster, [one], 'latest')).get(keyOf(one)) ?? 0;
-      road.sent = road.sent.map(offset => (offset === -1 ? end - 1 : offset));
+    if (!io.signal.aborted) await this.commit(sender);
+  }
+
+  private async commit(sender: ReplaySender): Promise<void> {
+    try {
+      for (const range of await sender.commit(this.io.signal)) this.roads.get(range.topic)?.sent.push(range);
+    } catch (error) {
+      if (!(error instanceof MillstreamError && error.code === 'FENCED')) throw error;
+      const so = `${count(this.sentCount())} of ${count(this.chosen.size)} letters`;
+      const message = `another replay of ${this.options.pipeline} has begun; this one stops, with ${so} sent`;
+      const help = 'No letter is sent twice. What the other one does not choose is still there: run this one again.';
+      throw new MillstreamError('conflict', 'REPLAY_FENCED', message, { cause: error, help });
     }
+    this.tell(`${count(this.sentCount())} of ${count(this.chosen.size)} sent`);
   }
 
   /** Waits until the groups have committed what was sent; how many letters that are. */
@@ -244,37 +243,23 @@ class Replayer {
       if (sent.length === 0) continue;
       const one = { topic, partition: 0 };
       const next = (await committedOffsets(this.cluster, group, [one])).get(keyOf(one))?.offset ?? 0;
-      done += sent.filter(offset => offset < next).length;
+      for (const { from, to } of sent) done += Math.max(0, Math.min(next, to) - from);
     }
     return done;
   }
 
   private async diedAgain(ends: ReadonlyMap<number, number>): Promise<number> {
     const dead = new Set<string>();
-    await this.awaitStable();
+    // Letters of a commit can be read once every older transaction in their partition has ended too.
+    await settled(this.cluster, deadTopic(this.options.pipeline), this.io.signal);
     for await (const { letter } of lettersOf(this.cluster, this.options.pipeline, this.io.signal, ends)) {
       if (letter.replayOf && this.chosen.has(letter.replayOf)) dead.add(letter.replayOf);
     }
     return dead.size;
   }
 
-  /** Letters of a commit can be read once every older transaction in their partition has ended too. */
-  private async awaitStable(): Promise<void> {
-    const { cluster, io, options } = this;
-    const topic = deadTopic(options.pipeline);
-    const { partitions } = await new TopicAdmin(cluster).describe(topic);
-    const all = partitions.map(({ partition }) => ({ topic, partition }));
-    const giveUpAt = cluster.clock.now() + STABLE_WITHIN_MS;
-    while (!io.signal.aborted && cluster.clock.now() < giveUpAt) {
-      const stable = await listOffsets(cluster, all, 'latest', 'read_committed');
-      if (partitions.every(({ partition, endOffset }) => (stable.get(keyOf({ topic, partition })) ?? 0) >= endOffset))
-        return;
-      await sleep(cluster.clock, POLL_MS, io.signal);
-    }
-  }
-
   private sentCount(): number {
-    return [...this.roads.values()].reduce((sum, { sent }) => sum + sent.length, 0);
+    return [...this.roads.values()].flatMap(road => road.sent).reduce((sum, { from, to }) => sum + to - from, 0);
   }
 
   private tell(progress: string): void {
@@ -288,6 +273,15 @@ class Replayer {
     for (const [why, skipped] of this.skipped) this.io.err(`${letters(skipped)} left: ${why}\n`);
   }
 }
+
+function unsettled(topic: string): MillstreamError {
+  const message = `a transaction is open in ${topic}: what was replayed before cannot be known`;
+  return new MillstreamError('unavailable', 'OPEN_TRANSACTION', message, { help: 'Try again once it has ended.' });
+}
+
+/** `sink` null: of the steps. */
+const groupOf = (pipeline: string, sink: string | null): string =>
+  sink === null ? `millstream.${pipeline}` : `millstream.${pipeline}.${sink}`;
 
 const count = (value: number): string => value.toLocaleString('en-US');
 const letters = (value: number): string => `${count(value)} ${value === 1 ? 'dead letter' : 'dead letters'}`;

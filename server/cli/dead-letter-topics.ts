@@ -1,8 +1,12 @@
+import { sleep } from '../../core/base/clock.ts';
 import { MillstreamError } from '../../core/base/errors.ts';
 import { Admin } from '../../core/client/admin.ts';
 import { BrokerError } from '../../core/client/broker-error.ts';
 import type { Cluster } from '../../core/client/cluster.ts';
 import { type ConsumedRecord, consume } from '../../core/client/consumer.ts';
+import { listOffsets } from '../../core/client/list-offsets.ts';
+import { TopicAdmin } from '../../core/client/topic-admin.ts';
+import { keyOf } from '../../core/client/topic-partition.ts';
 import { type DeadLetter, deadLetterId } from '../../core/engine/dead-letter.ts';
 import { fromReplayRecord, type Replay } from '../../core/engine/replay.ts';
 
@@ -14,6 +18,10 @@ export interface Letter extends Replay {
   /** partition-offset in the dead-letter topic: no two letters have the same. */
   place: string;
 }
+
+const POLL_MS = 100;
+/** A transaction that nobody ends is aborted in this time, unless its client has asked for more. */
+const SETTLED_WITHIN_MS = 15_000;
 
 export const deadTopic = (pipeline: string): string => `${pipeline}.dead`;
 
@@ -57,6 +65,40 @@ export async function replayedBefore(cluster: Cluster, topic: string, signal: Ab
     if (replay?.letter.replayOf) found.add(replayKey(replay.letter.replayOf, replay.letter));
   }
   return found;
+}
+
+/** Where the partitions of the dead-letter topic end; kind `invalid`, code NO_DEAD_LETTERS when there is no such topic. */
+export async function endsOfDead(cluster: Cluster, pipeline: string): Promise<Map<number, number>> {
+  const ends = await endsOf(cluster, deadTopic(pipeline));
+  if (!ends) throw noLetters(pipeline);
+  return ends;
+}
+
+/**
+ * Waits until what is committed in a topic now can be read: until every older transaction in its partition has ended.
+ * False when one has not in 15 s, or the signal is aborted.
+ */
+export async function settled(cluster: Cluster, topic: string, signal: AbortSignal): Promise<boolean> {
+  const ends = await endsOf(cluster, topic);
+  if (!ends) return true;
+  const all = [...ends.keys()].map(partition => ({ topic, partition }));
+  const giveUpAt = cluster.clock.now() + SETTLED_WITHIN_MS;
+  while (!signal.aborted && cluster.clock.now() < giveUpAt) {
+    const stable = await listOffsets(cluster, all, 'latest', 'read_committed');
+    if (all.every(one => (stable.get(keyOf(one)) ?? 0) >= (ends.get(one.partition) ?? 0))) return true;
+    await sleep(cluster.clock, POLL_MS, signal);
+  }
+  return false;
+}
+
+async function endsOf(cluster: Cluster, topic: string): Promise<Map<number, number> | null> {
+  try {
+    const { partitions } = await new TopicAdmin(cluster).describe(topic);
+    return new Map(partitions.map(({ partition, endOffset }) => [partition, endOffset]));
+  } catch (error) {
+    if (error instanceof BrokerError && error.code === 'UNKNOWN_TOPIC_OR_PARTITION') return null;
+    throw error;
+  }
 }
 
 /** The id is there for topics that were deleted and made anew: their offsets begin at 0 again. */
