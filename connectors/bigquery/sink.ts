@@ -77,7 +77,8 @@ async function openSink(options: BigQueryConfig, context: ConnectorContext): Pro
   if (method.kind === 'streaming_inserts') {
     const { skipInvalidRows } = method;
     return {
-      acquire: async partition => new InsertWriter({ rest, shaper, json, dataset, table, skipInvalidRows }, partition),
+      acquire: async partition =>
+        new InsertWriter({ rest, shaper, guide, json, dataset, table, skipInvalidRows }, partition),
       close: async () => {},
     };
   }

@@ -5,7 +5,7 @@ import { codeOf, RestError } from '../api/rest-errors.ts';
 import type { Rest } from '../api/rest.ts';
 import { jsonRow, type JsonOptions } from '../encode/json-encoder.ts';
 import type { Fields } from '../encode/names.ts';
-import type { KnownTable } from '../table/guide.ts';
+import type { KnownTable, TableGuide } from '../table/guide.ts';
 import type { Shaper } from './shaper.ts';
 
 /*
@@ -21,10 +21,17 @@ const REQUEST_ROWS = 50_000;
 export interface InsertSettings {
   rest: Rest;
   shaper: Shaper;
+  guide: TableGuide;
   json: JsonOptions;
   dataset: string;
   table: string;
   skipInvalidRows: boolean;
+}
+
+/** How far a batch has come: what BigQuery took is not sent again with the rest. */
+interface Progress {
+  done: Set<number>;
+  rejected: Reject[];
 }
 
 interface Part {
@@ -35,6 +42,7 @@ interface Part {
 export class InsertWriter implements PartitionWriter {
   private readonly settings: InsertSettings;
   private readonly partition: SinkPartition;
+  private readonly progress = new WeakMap<readonly Row[], Progress>();
 
   constructor(settings: InsertSettings, partition: SinkPartition) {
     this.settings = settings;
@@ -43,15 +51,24 @@ export class InsertWriter implements PartitionWriter {
 
   async write({ rows }: RowBatch, signal: AbortSignal): Promise<WriteResult> {
     const { shaper } = this.settings;
-    const shaped = await shaper.shape(rows, this.partition.partition === 0, table => this.encoder(table));
+    const progress = this.progress.get(rows) ?? { done: new Set(), rejected: [] };
+    this.progress.set(rows, progress);
+    const left = rows.map((_, i) => i).filter(i => !progress.done.has(i));
+    const shaped = await shaper.shape(
+      left.map(i => rows[i] as Row),
+      this.partition.partition === 0,
+      table => this.encoder(table),
+    );
+    for (const reject of shaped.rejected) refuse(progress, { ...reject, row: left[reject.row] as number });
+    const places = shaped.places.map(i => left[i] as number);
     const texts = shaped.made.map((json, i) => {
-      const row = rows[shaped.places[i] as number] as Row;
-      return `{"insertId":${JSON.stringify(this.insertId(row))},"json":${json}}`;
+      const id = this.insertId(rows[places[i] as number] as Row);
+      return `{"insertId":${JSON.stringify(id)},"json":${json}}`;
     });
-    const rejected = [...shaped.rejected];
-    const parts = cut({ rows: texts, places: shaped.places });
-    await Promise.all(parts.map(part => this.insert(part, rejected, signal)));
-    return rejected.length > 0 ? { rejected } : {};
+    const parts = cut({ rows: texts, places }).map(part => this.insert(part, progress, signal));
+    for (const outcome of await Promise.allSettled(parts)) if (outcome.status === 'rejected') throw outcome.reason;
+    this.progress.delete(rows);
+    return progress.rejected.length > 0 ? { rejected: progress.rejected } : {};
   }
 
   async close(): Promise<void> {}
@@ -68,7 +85,7 @@ export class InsertWriter implements PartitionWriter {
     return at.topic.slice(0, 128 - place.length) + place;
   }
 
-  private async insert(part: Part, rejected: Reject[], signal: AbortSignal): Promise<void> {
+  private async insert(part: Part, progress: Progress, signal: AbortSignal): Promise<void> {
     const { rest, dataset, table, skipInvalidRows, json } = this.settings;
     let { rows, places } = part;
     while (rows.length > 0) {
@@ -79,27 +96,49 @@ export class InsertWriter implements PartitionWriter {
       } catch (error) {
         if (!(error instanceof RestError) || error.sinkKind !== 'too-large') throw error;
         if (rows.length === 1) {
-          rejected.push({ row: places[0] as number, code: 'ROW_TOO_LARGE', reason: error.message });
-          return;
+          return refuse(progress, { row: places[0] as number, code: 'ROW_TOO_LARGE', reason: error.message });
         }
         const middle = rows.length >> 1;
-        await this.insert({ rows: rows.slice(0, middle), places: places.slice(0, middle) }, rejected, signal);
+        await this.insert({ rows: rows.slice(0, middle), places: places.slice(0, middle) }, progress, signal);
         [rows, places] = [rows.slice(middle), places.slice(middle)];
         continue;
       }
-      if (errors.length === 0) return;
       const again: number[] = [];
+      let trouble: SinkError | null = null;
       for (const { index, errors: reasons } of errors) {
         const fault = reasons.find(({ reason }) => reason !== 'stopped');
-        if (!fault) again.push(index);
-        else if (isTransient(fault.reason)) throw new SinkError('transient', codeOf(fault.reason), fault.message);
-        else rejected.push({ row: places[index] as number, code: codeOf(fault.reason), reason: wordsOf(fault) });
+        const later = fault && this.troubleIn(fault);
+        trouble ??= later ?? null;
+        if (!fault || later) again.push(index);
+        else refuse(progress, { row: places[index] as number, code: codeOf(fault.reason), reason: wordsOf(fault) });
       }
+      const open = new Set(again);
+      for (const [i, place] of places.entries()) if (!open.has(i)) progress.done.add(place);
+      if (trouble) return this.lookAgain(trouble);
       // Nobody to blame: BigQuery stopped rows and names none that is at fault.
-      if (again.length === rows.length) throw new SinkError('transient', 'STOPPED', 'BigQuery stopped every row');
+      if (rows.length === again.length) throw new SinkError('transient', 'STOPPED', 'BigQuery stopped every row');
       [rows, places] = [again.map(i => rows[i] as string), again.map(i => places[i] as number)];
     }
   }
+
+  /** What is wrong with the time, not with the row. */
+  private troubleIn(fault: InsertError['errors'][number]): SinkError | null {
+    if (isTransient(fault.reason)) return new SinkError('transient', codeOf(fault.reason), fault.message);
+    // The table has every field that is sent: those who take the rows learn of a new column some minutes later.
+    if (!/no such field/i.test(fault.message)) return null;
+    return new SinkError('transient', 'SCHEMA_NOT_SEEN_YET', wordsOf(fault), { retryAfterMs: 5000 });
+  }
+
+  /** The column may also be gone: the next try knows. */
+  private async lookAgain(trouble: SinkError): Promise<never> {
+    await this.settings.guide.fresh();
+    throw trouble;
+  }
+}
+
+function refuse(progress: Progress, reject: Reject): void {
+  progress.done.add(reject.row);
+  progress.rejected.push(reject);
 }
 
 const isTransient = (reason: string): boolean =>
