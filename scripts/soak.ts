@@ -18,6 +18,12 @@ const SUITES: Record<string, { file: string; count: number; unit: string; config
     unit: 'seeds',
     config: 'vitest.simulation.config.ts',
   },
+  mutation: {
+    file: 'test/simulation/mutation.test.ts',
+    count: 50,
+    unit: 'seeds for each mutant',
+    config: 'vitest.simulation.config.ts',
+  },
   model: {
     file: 'test/simulation/model.test.ts',
     count: 20_000,

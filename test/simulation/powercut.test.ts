@@ -1,7 +1,8 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { countOr, report } from '../faults/settings.ts';
-import { type Figures, Simulation } from './simulation.ts';
+import type { Figures } from './figures.ts';
+import { Simulation } from './simulation.ts';
 
 /*
  * The whole path while the power goes: see simulation.ts. CI runs some hundred seeds, `npm run soak -- powercut` 10,000.

@@ -5,6 +5,7 @@ import { Pipeline } from '../../server/pipeline.ts';
 import { retentionFloor } from '../../server/retention-floor.ts';
 import { type Fate, FaultDisk } from '../core/log/fault-disk.ts';
 import { Administrator } from './administrator.ts';
+import { type Figures, noFigures } from './figures.ts';
 import { JumpingClock } from './clock.ts';
 import { checkDone, checkEverything, checkProducer, type Seen } from './checker/expectations.ts';
 import { Life, type Seams, turn, turns } from './life.ts';
@@ -12,7 +13,8 @@ import { PLANS } from './plans.ts';
 import { IdempotentProducer, PlainProducer, type Producer, TransactionalProducer } from './producers.ts';
 import { Histories, positionsOf } from './reader.ts';
 import { inProcessSandbox } from './sandbox.ts';
-import { Warehouse, type WarehouseCounts, warehouseSink } from './warehouse.ts';
+import { anyMoment } from './steering.ts';
+import { Warehouse, warehouseSink } from './warehouse.ts';
 
 const LIVES = 4;
 const PARTITIONS = 2;
@@ -22,26 +24,6 @@ const GROUPS = [
   ['millstream.two', 'mid'],
   ['millstream.two.warehouse', 'out'],
 ] as const;
-
-/** What happened in a run, so that one sees that it is not empty. */
-export interface Figures extends WarehouseCounts {
-  records: number;
-  transactions: number;
-  deadLetters: number;
-  cuts: number;
-  kills: number;
-  stops: number;
-  inRecovery: number;
-  /** Rounds of compaction that changed a file. */
-  compactions: number;
-  compactionsCut: number;
-  /** Partitions that no longer begin at 0. */
-  trimmed: number;
-  /** Short-lived topics made. */
-  topics: number;
-  /** Cuts right behind a new name, a truncation or a sync. */
-  steered: number;
-}
 
 /** Seeds differ in these. */
 interface Sizes {
@@ -65,22 +47,7 @@ export interface SimulationOptions {
  * left after each.
  */
 export class Simulation {
-  readonly figures: Figures = {
-    records: 0,
-    transactions: 0,
-    deadLetters: 0,
-    cuts: 0,
-    kills: 0,
-    stops: 0,
-    inRecovery: 0,
-    compactions: 0,
-    compactionsCut: 0,
-    trimmed: 0,
-    topics: 0,
-    steered: 0,
-    lostAnswers: 0,
-    refused: 0,
-  };
+  readonly figures: Figures = noFigures();
   private readonly random: Random;
   private readonly options: SimulationOptions;
   private readonly histories = new Histories(TOPICS, PARTITIONS);
@@ -132,23 +99,23 @@ export class Simulation {
     const started = this.begin();
     const isShort = this.random.float() < 0.2;
     if (!isShort) await this.untilUp();
-    for (let left = this.below(isShort ? 150 : 250); left > 0; left--) await this.step();
-    if (this.random.float() < 0.5) await this.untilFilesChangeHands();
+    for (let left = this.below(isShort ? 150 : 120); left > 0; left--) await this.step();
+    if (this.random.float() < 0.7) await this.untilFilesChangeHands();
     const luck = this.random.float();
     if (luck < 0.12) await this.stop(started);
     await this.end(luck < 0.8 ? 'cut' : 'kill');
   }
 
-  /** Until some file has got a new name, was truncated or synced: what follows then is worth a cut. */
+  /** Until a file of some kind changes: what follows then is worth a cut. */
   private async untilFilesChangeHands(): Promise<void> {
-    const wanted = (['name', 'name', 'truncate', 'synced'] as const)[this.below(4)];
+    const isWorth = anyMoment(this.random);
     let seen = false;
     this.disk.onEvent = (event, path) => {
-      if (event === wanted && !path.endsWith('.index')) seen = true;
+      seen ||= isWorth(event, path);
     };
-    for (let left = 150; left > 0 && !seen; left--) await this.step();
+    for (let left = 80; left > 0 && !seen; left--) await this.step();
     if (seen) this.figures.steered++;
-    for (let left = this.below(6); left > 0; left--) await this.step();
+    for (let left = this.below(8); left > 0; left--) await this.step();
   }
 
   private async untilUp(): Promise<void> {
@@ -200,7 +167,7 @@ export class Simulation {
         life,
         async () => {},
         () => this.administrator.once(life),
-        60,
+        10,
       );
       this.work(
         life,

@@ -65,7 +65,7 @@ type Names = Map<string, Inode | 'directory'>;
 export type Fate = 'lost' | 'some' | 'kept';
 
 /** What a program does to files between syncs: where cuts are worth most. */
-export type DiskEvent = 'name' | 'truncate' | 'synced';
+export type DiskEvent = 'name' | 'truncate' | 'sync';
 
 export interface Faults {
   /** Bytes that all files together may have. */
@@ -78,7 +78,7 @@ export interface Faults {
 
 export class FaultDisk implements Disk {
   faults: Faults = { capacity: Infinity, shortWrites: 0, datasyncsUntilFailure: Infinity };
-  /** Told of every change of a name, every truncation and every completed sync. */
+  /** Told of every change of a name, every truncation and of each sync that begins. */
   onEvent: (event: DiskEvent, path: string) => void = () => {};
   /** Asked at every sync, on the stack of whoever wants it: true makes it a sync that does nothing. */
   skipsSync: (path: string) => boolean = () => false;
@@ -196,13 +196,13 @@ export class FaultDisk implements Disk {
   }
 
   async syncDirectory(path: string): Promise<void> {
+    this.onEvent('sync', path);
     if (this.skipsSync(path)) return this.pass();
     const covered = new Set(this.pendingNames.filter(change => namesOf(change).some(name => dirname(name) === path)));
     await this.pass();
     // A sync that began later may have ended before: what it made durable is not made so again.
     for (const change of this.pendingNames) if (covered.has(change)) applyName(this.durableNames, change);
     this.pendingNames = this.pendingNames.filter(change => !covered.has(change));
-    this.onEvent('synced', path);
   }
 
   async space(): Promise<{ free: number; total: number }> {
@@ -259,6 +259,7 @@ export class FaultDisk implements Disk {
       },
       truncateSync: truncate,
       datasync: async () => {
+        this.onEvent('sync', path);
         if (this.skipsSync(path)) return this.pass();
         const covered = new Set(node.pending);
         await this.pass(this.random.float() < 0.1 ? 30 : 3);
@@ -267,7 +268,6 @@ export class FaultDisk implements Disk {
         // As Linux does: after the error the pages count as clean, and what they held is on no disk.
         if (this.faults.datasyncsUntilFailure-- <= 0) throw failure('EIO', path);
         for (const change of left) node.durable.apply(change);
-        this.onEvent('synced', path);
       },
       close: () => this.pass(),
     };

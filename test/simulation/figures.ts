@@ -1,0 +1,38 @@
+import type { WarehouseCounts } from './warehouse.ts';
+
+/** What happened in a run, so that one sees that it is not empty. */
+export interface Figures extends WarehouseCounts {
+  records: number;
+  transactions: number;
+  deadLetters: number;
+  cuts: number;
+  kills: number;
+  stops: number;
+  inRecovery: number;
+  /** Rounds of compaction that changed a file. */
+  compactions: number;
+  compactionsCut: number;
+  /** Partitions that no longer begin at 0. */
+  trimmed: number;
+  /** Short-lived topics made. */
+  topics: number;
+  /** Cuts right behind a new name, a truncation or a sync. */
+  steered: number;
+}
+
+export const noFigures = (): Figures => ({
+  records: 0,
+  transactions: 0,
+  deadLetters: 0,
+  cuts: 0,
+  kills: 0,
+  stops: 0,
+  inRecovery: 0,
+  compactions: 0,
+  compactionsCut: 0,
+  trimmed: 0,
+  topics: 0,
+  steered: 0,
+  lostAnswers: 0,
+  refused: 0,
+});
