@@ -23,10 +23,6 @@ const NOT_MISSED: Record<string, string> = {
 
 /** No cut has shown yet, within 50 seeds, that these are needed: to be caught by sharper cuts, or to be taken out. */
 const OPEN: readonly string[] = [
-  'core/log/checkpoints.ts replaceFile < LocalLogStore.create',
-  'core/log/checkpoints.ts replaceFile < LocalLogStore.openEpochs',
-  'core/log/checkpoints.ts replaceFile < OffsetCheckpoint.write',
-  'core/log/checkpoints.ts replaceFile < saveSnapshot',
   'core/log/compaction/swap.ts removeOriginals',
   'core/log/compaction/swap.ts swapIn',
   'core/log/local-log-store.ts LocalLogStore.finish',
