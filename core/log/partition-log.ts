@@ -39,7 +39,6 @@ export interface PartitionLogParts {
   snapshotOffset: number;
 }
 
-/** One partition's log on the local disk. */
 export class LocalPartitionLog implements PartitionLog, Kept {
   readonly id: LogId;
   readonly name: string;
@@ -270,7 +269,8 @@ export class LocalPartitionLog implements PartitionLog, Kept {
 
   /** Moves the recovery point to the end; the caller stores it. */
   checkpoint(): Promise<void> {
-    return this.upkeep.checkpoint(this);
+    // Its folder may be another log's by now.
+    return this.closed ? DONE : this.upkeep.checkpoint(this);
   }
 
   /** Leaves the files as Kafka expects those of a closed log. */
