@@ -13,6 +13,8 @@ export interface LeaseOptions {
   epoch: number;
   log: PartitionLog;
   start: 'earliest' | 'latest';
+  /** The commits of the whole group that are not decided, those of leases that are over among them. Never reject. */
+  undecided: Set<Promise<unknown>>;
 }
 
 /** A lease on one partition of our own broker. Reads end at the last stable offset. */
@@ -25,32 +27,42 @@ export class EmbeddedLease implements Lease {
   readonly position: Position | null;
   readonly start: bigint;
   readonly signal: AbortSignal;
-  private readonly over = new AbortController();
+  private readonly over: AbortController;
   private readonly options: LeaseOptions;
   private readonly commits: LeaseCommits;
   /** A range that was read and held only markers or aborted records: nobody waits for it. */
   private empty = { from: -1, to: -1 };
 
-  constructor(options: LeaseOptions) {
-    const { info, partition, log } = options;
+  /** Takes the partition over. What its last owner had still under way is decided before its position is read. */
+  static async take(options: LeaseOptions): Promise<EmbeddedLease> {
+    const { info, log } = options;
+    const over = new AbortController();
+    const begin = BigInt(options.start === 'latest' ? log.lastStableOffset : log.startOffset);
+    const { name: topic, topicId } = info;
+    const commits = new LeaseCommits({ ...options, topic, topicId, start: begin, signal: over.signal });
+    const committed = await commits.takeOver();
+    return new EmbeddedLease(options, over, commits, committed && positionOf(committed), begin);
+  }
+
+  private constructor(
+    options: LeaseOptions,
+    over: AbortController,
+    commits: LeaseCommits,
+    position: Position | null,
+    begin: bigint,
+  ) {
+    const { info, partition } = options;
     this.options = options;
+    this.over = over;
+    this.commits = commits;
     this.topic = info.name;
     this.topicId = info.topicId;
     this.partition = partition;
     this.partitions = info.partitions;
     this.epoch = options.epoch;
-    this.signal = this.over.signal;
-    const committed = options.host.committedOffset(options.group, info.name, partition);
-    this.position = committed && positionOf(committed);
-    const state = this.position?.state ?? null;
-    this.start = BigInt(committed?.offset ?? (options.start === 'latest' ? log.lastStableOffset : log.startOffset));
-    const { topic, topicId, signal, start } = this;
-    this.commits = new LeaseCommits({ ...options, topic, topicId, partition, start, state, signal });
-  }
-
-  /** To be called once, before the lease is given to its member. */
-  takeOver(): Promise<void> {
-    return this.commits.takeOver();
+    this.signal = over.signal;
+    this.position = position;
+    this.start = position?.next ?? begin;
   }
 
   /** Fences the lease: reads end, commits are refused. */
@@ -97,14 +109,19 @@ export class EmbeddedLease implements Lease {
   }
 
   async peers(): Promise<Peer[]> {
-    const { host, group } = this.options;
+    const { host, group, undecided } = this.options;
+    await Promise.all(undecided);
     return host
       .committedOffsets(group)
       .map(({ topic, partition, committed }) => ({ topic, partition, position: positionOf(committed) }));
   }
 
   commit(commit: Commit): Promise<{ ranges: OffsetRange[] }> {
-    return this.commits.commit(commit);
+    const done = this.commits.commit(commit);
+    const { undecided } = this.options;
+    const decided: Promise<unknown> = done.catch(() => {}).finally(() => undecided.delete(decided));
+    undecided.add(decided);
+    return done;
   }
 
   private advanceBeyond(offset: number): Promise<void> {

@@ -62,6 +62,7 @@ class Group {
   private readonly host: EngineHost;
   private readonly logger: Logger;
   private readonly epochs = new Map<string, number>();
+  private readonly undecided = new Set<Promise<unknown>>();
   private memberCount = 0;
   /** Rebalances run one behind the other. */
   private tail: Promise<void> = Promise.resolve();
@@ -132,22 +133,17 @@ class Group {
     if (!log) return;
     const epoch = (this.epochs.get(key) ?? 0) + 1;
     this.epochs.set(key, epoch);
-    const lease = new EmbeddedLease({
-      host: this.host,
-      group: this.name,
-      info,
-      partition,
-      epoch,
-      log,
-      start: member.start,
-    });
-    member.leases.set(key, lease);
+    const { host, undecided } = this;
+    const { start } = member;
+    const taking = { host, group: this.name, info, partition, epoch, log, start, undecided };
+    let lease: EmbeddedLease | null = null;
     try {
-      await lease.takeOver();
+      lease = await EmbeddedLease.take(taking);
+      member.leases.set(key, lease);
       await member.on.assigned(lease);
     } catch (error) {
       this.logger.error('a member failed to take a partition', { topic: info.name, partition, error });
-      lease.end();
+      lease?.end();
       member.leases.delete(key);
       throw error;
     }

@@ -132,7 +132,8 @@ export interface Lease {
   bounds(): { from: bigint; to: bigint };
   /**
    * What the group has committed on all its partitions, of every topic; this one's among them. A sink whose partitions
-   * write into one place reads there what its predecessors left. Nobody fences the other partitions: what their owners
+   * write into one place reads there what its predecessors left: commits that this process called before, also on leases
+   * that have ended, are decided by then. Nobody fences the other partitions: what their owners
    * commit meanwhile may be missing. `kafka`: OffsetFetch of the whole group with require_stable.
    */
   peers(): Promise<Peer[]>;

@@ -59,6 +59,7 @@ export class KafkaLease implements Lease {
 
   async peers(): Promise<Peer[]> {
     const { cluster, group } = this.options;
+    await this.commits.settled();
     const found = await committedOffsets(cluster, group, null, { signal: this.signal });
     return Array.from(found.values(), one => ({
       topic: one.topic,

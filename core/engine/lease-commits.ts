@@ -2,7 +2,7 @@ import { MillstreamError } from '../base/errors.ts';
 import type { MarkerNote } from '../broker/transactions/notes.ts';
 import type { AppendedRange, TransactionOwner } from '../broker/transactions/owner.ts';
 import type { Append, Commit, CommitLineage, OffsetRange } from './engine.ts';
-import type { EngineHost } from './host.ts';
+import type { CommittedOffset, EngineHost } from './host.ts';
 import { type LineageSource, lineageHeader } from './lineage.ts';
 import { checkState } from './state.ts';
 
@@ -12,10 +12,8 @@ export interface LeaseCommitsOptions {
   topic: string;
   topicId: string;
   partition: number;
-  /** Where the first commit begins. */
+  /** Where a partition without a position begins. */
   start: bigint;
-  /** As committed last. */
-  state: string | null;
   /** Aborted when the lease is over. */
   signal: AbortSignal;
 }
@@ -26,7 +24,7 @@ export interface LeaseCommitsOptions {
  */
 export class LeaseCommits {
   private readonly options: LeaseCommitsOptions;
-  private state: string | null;
+  private state: string | null = null;
   /** Where the commit called before ends. */
   private accounted: bigint;
   private owner: Promise<TransactionOwner> | null = null;
@@ -38,13 +36,14 @@ export class LeaseCommits {
 
   constructor(options: LeaseCommitsOptions) {
     this.options = options;
-    this.state = options.state;
     this.accounted = options.start;
   }
 
-  /** Fences whoever had this partition before and ends what it left open: readers would wait for it. */
-  async takeOver(): Promise<void> {
+  /** Fences whoever had this partition before and ends what it left open: readers would wait for it. What it had still
+   * under way is decided then: resolves with the position from which to go on. */
+  async takeOver(): Promise<CommittedOffset | null> {
     await this.own();
+    return this.resume();
   }
 
   async commit(commit: Commit): Promise<{ ranges: OffsetRange[] }> {
@@ -71,7 +70,11 @@ export class LeaseCommits {
   }
 
   private check({ state }: Commit): void {
-    const { group, topic, partition, signal } = this.options;
+    const { host, group, topic, topicId, partition, signal } = this.options;
+    if (!signal.aborted && host.topicInfo(topic)?.topicId !== topicId) {
+      // A position now would be one of the next topic of that name.
+      throw new MillstreamError('conflict', 'FENCED', `the topic ${topic} was deleted`);
+    }
     if (signal.aborted) {
       throw new MillstreamError(
         'conflict',
@@ -120,14 +123,19 @@ export class LeaseCommits {
 
   /** After everything under way has settled and its callers have heard of it, commits may go on from the position. */
   private mend(): void {
-    const { host, group, topic, partition, start } = this.options;
     setImmediate(() => {
       if (this.pending > 0) return;
       this.broken = null;
-      const committed = host.committedOffset(group, topic, partition);
-      this.state = committed?.metadata || null;
-      this.accounted = committed ? BigInt(committed.offset) : start;
+      this.resume();
     });
+  }
+
+  private resume(): CommittedOffset | null {
+    const { host, group, topic, partition, start } = this.options;
+    const committed = host.committedOffset(group, topic, partition);
+    this.state = committed?.metadata || null;
+    this.accounted = committed ? BigInt(committed.offset) : start;
+    return committed;
   }
 }
 

@@ -50,6 +50,8 @@ interface Topic {
 interface Group {
   positions: Map<string, Position>;
   epochs: Map<string, number>;
+  /** Commits that were called and have neither taken effect nor failed. */
+  undecided: Set<Promise<unknown>>;
   members: Set<Member>;
   rebalancing: Promise<void>;
 }
@@ -179,7 +181,13 @@ export class MemoryEngine implements Engine {
   group(name: string): Group {
     let group = this.groups.get(name);
     if (!group) {
-      group = { positions: new Map(), epochs: new Map(), members: new Set(), rebalancing: Promise.resolve() };
+      group = {
+        positions: new Map(),
+        epochs: new Map(),
+        undecided: new Set(),
+        members: new Set(),
+        rebalancing: Promise.resolve(),
+      };
       this.groups.set(name, group);
     }
     return group;
@@ -302,7 +310,9 @@ class MemoryLease implements Lease {
   }
 
   async peers(): Promise<Peer[]> {
-    return [...this.engine.group(this.groupName).positions].map(([key, position]) => {
+    const group = this.engine.group(this.groupName);
+    await Promise.all(group.undecided);
+    return [...group.positions].map(([key, position]) => {
       const dash = key.lastIndexOf('-');
       return { topic: key.slice(0, dash), partition: Number(key.slice(dash + 1)), position };
     });
@@ -327,7 +337,10 @@ class MemoryLease implements Lease {
       this.engine.commits.push({ group: this.groupName, partition: this.partition, commit });
       return { ranges };
     });
-    this.committing = done.catch(() => {});
+    const { undecided } = this.engine.group(this.groupName);
+    const decided: Promise<unknown> = done.catch(() => {}).finally(() => undecided.delete(decided));
+    undecided.add(decided);
+    this.committing = decided;
     return done;
   }
 
