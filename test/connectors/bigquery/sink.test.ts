@@ -46,9 +46,7 @@ class World {
 
   produce(...records: (object | NewRecord)[]): void {
     for (let at = 0; at < records.length; at += 500) {
-      const some = records
-        .slice(at, at + 500)
-        .map(each => ('timestamp' in each ? each : record(JSON.stringify(each))));
+      const some = records.slice(at, at + 500).map(each => ('timestamp' in each ? each : record(JSON.stringify(each))));
       this.engine.append('orders.out', 0, some);
     }
     this.end += records.length;
