@@ -19,7 +19,7 @@ function rowOf(value: string | Uint8Array, more: object = {}): Row {
   return {
     topic: 'orders',
     partition: 3,
-    record: { offset: 42, headers: [], ...record(''), ...more, value: bytes } as never,
+    record: { offset: 42, ...record(''), headers: [], ...more, value: bytes },
   };
 }
 
