@@ -23,6 +23,8 @@ import { BROKERS_OPTION } from './target.ts';
 import { withCluster } from './with-cluster.ts';
 
 const POLL_MS = 100;
+/** Sinks join their groups in the background after a start. */
+const JOINS_WITHIN_MS = 5000;
 /** Progress is told at most this often. */
 const TELL_MS = 1000;
 
@@ -97,12 +99,14 @@ class Replayer {
   /** Places of the letters to replay, and where they go. */
   private readonly chosen = new Map<string, Road>();
   private toldAt: number;
+  private readonly joinsUntil: number;
 
   constructor(cluster: Cluster, io: Io, options: Options) {
     this.cluster = cluster;
     this.io = io;
     this.options = options;
     this.toldAt = cluster.clock.now();
+    this.joinsUntil = this.toldAt + JOINS_WITHIN_MS;
   }
 
   async run(): Promise<number> {
@@ -138,7 +142,7 @@ class Replayer {
   /** The sink that was named is there. */
   private async checkSink(): Promise<void> {
     const { pipeline, sink } = this.options;
-    if (sink === null || (await isRead(this.cluster, groupOf(pipeline, sink)))) return;
+    if (sink === null || (await this.isRead(groupOf(pipeline, sink)))) return;
     throw usageError(`${pipeline} has no running sink ${sink}`);
   }
 
@@ -182,10 +186,14 @@ class Replayer {
       const title = sink === null ? `the steps of ${pipeline}` : `sink ${sink}`;
       if (!this.options.dryRun && !(await settled(this.cluster, topic, this.io.signal))) throw unsettled(topic);
       const before = await replayedBefore(this.cluster, topic, this.io.signal);
-      road = { topic, group, title, before, isRead: await isRead(this.cluster, group), count: 0, sent: [] };
+      road = { topic, group, title, before, isRead: await this.isRead(group), count: 0, sent: [] };
       this.roads.set(topic, road);
     }
     return road;
+  }
+
+  private isRead(group: string): Promise<boolean> {
+    return isRead(this.cluster, group, this.joinsUntil, this.io.signal);
   }
 
   /** In transactions: an interrupted run has sent whole ones, whose letters the next run leaves. */

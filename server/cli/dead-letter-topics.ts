@@ -104,11 +104,18 @@ async function endsOf(cluster: Cluster, topic: string): Promise<Map<number, numb
 /** The id is there for topics that were deleted and made anew: their offsets begin at 0 again. */
 export const replayKey = (place: string, letter: DeadLetter): string => `${place} ${deadLetterId(letter)}`;
 
-/** Does anybody read in this group? */
-export async function isRead(cluster: Cluster, group: string): Promise<boolean> {
+/**
+ * Does anybody read in this group? One that has read before may be about to join, just after a start: that is waited for,
+ * until `until` (of the cluster's clock) or until the signal is aborted.
+ */
+export async function isRead(cluster: Cluster, group: string, until: number, signal: AbortSignal): Promise<boolean> {
+  const { groups } = new Admin(cluster);
   try {
-    const { members } = await new Admin(cluster).groups.describe(group);
-    return members.length > 0;
+    while ((await groups.describe(group)).members.length === 0) {
+      if (cluster.clock.now() >= until || signal.aborted) return false;
+      await sleep(cluster.clock, POLL_MS, signal);
+    }
+    return true;
   } catch (error) {
     if (error instanceof BrokerError && error.code === 'GROUP_ID_NOT_FOUND') return false;
     throw error;

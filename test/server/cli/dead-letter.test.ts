@@ -1,10 +1,11 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { systemClock } from '../../../core/base/clock.ts';
+import { sleep, systemClock } from '../../../core/base/clock.ts';
 import { nodeNetwork } from '../../../core/base/node-network.ts';
 import { systemRandom } from '../../../core/base/random.ts';
 import { Cluster } from '../../../core/client/cluster.ts';
+import { GroupMember } from '../../../core/client/group-member.ts';
 import { type OutgoingRecord, Producer } from '../../../core/client/producer.ts';
 import type { RecordJson } from '../../../server/api/http/record-json.ts';
 import { assemble, guestText } from '../../etl/sandbox/guests.ts';
@@ -68,10 +69,14 @@ function deploy(text: string): void {
 const brokers = (): string[] => ['--brokers', `127.0.0.1:${project.server.kafka.port}`];
 const run = (...args: string[]): Promise<Ran> => project.run([...args, ...brokers()]);
 
-async function produce(topic: string, record: OutgoingRecord): Promise<void> {
+function connect(): Cluster {
   const address = `127.0.0.1:${project.server.kafka.port}`;
   const parts = { network: nodeNetwork, clock: systemClock, random: systemRandom, clientId: 'test' };
-  const cluster = new Cluster({ brokers: [address], ...parts });
+  return new Cluster({ brokers: [address], ...parts });
+}
+
+async function produce(topic: string, record: OutgoingRecord): Promise<void> {
+  const cluster = connect();
   await new Producer(cluster).send(topic, [record]);
   await cluster.close();
 }
@@ -230,7 +235,8 @@ describe('dead letters', { timeout: 30_000 }, () => {
     const ran = await run('dead-letter', 'replay', 'orders', '--where', 'sink=dated');
     expect(ran).toMatchObject({ code: 0, out: '1 passed, 0 died again\n' });
     expect(lines('out/dated-orders.out-1.ndjson')).toEqual(['12']);
-    expect(lines('out/plain.ndjson').filter(line => line === '12')).toEqual(['12']);
+    const twelves = (): string[] => lines('out/plain.ndjson').filter(line => line === '12');
+    expect(await until(twelves, found => found.length > 0)).toEqual(['12']);
     expect((await records('orders.out')).filter(({ value }) => value === '12')).toHaveLength(1);
   });
 
@@ -264,5 +270,25 @@ describe('dead letters', { timeout: 30_000 }, () => {
       err: '1 dead letter left: orders is not running\n1 dead letter left: orders has no running sink dated\n',
     });
     expect(await topics()).toBe(before);
+  });
+
+  it('wait for a reader that is about to come back', async () => {
+    const running = run('dead-letter', 'replay', 'orders', '--dry-run', '--where', 'replays=0');
+    const cluster = connect();
+    await sleep(systemClock, 1000);
+    const group = new GroupMember(
+      cluster,
+      { group: 'millstream.orders', topics: ['orders'] },
+      { assigned: async () => {}, revoked: async () => {} },
+    );
+    const leaving = new AbortController();
+    const member = group.run(leaving.signal);
+    expect((await running).err).toBe(
+      '1 dead letter left: replayed before into the steps of orders\n' +
+        '1 dead letter left: orders has no running sink dated\n',
+    );
+    leaving.abort();
+    await member;
+    await cluster.close();
   });
 });
