@@ -45,11 +45,13 @@ export interface CompactionResult {
 /**
  * Compacts one log: of each key the newest record stays, tombstones for their time. Works on copies beside the log,
  * which take the originals' place at the end of each group; offsets never change. Null when the log is not due.
+ * `onCleaned`: from the log's start up to this offset no segment was left out.
  */
 export async function compactLog(
   context: LogContext,
   log: CompactedLog,
   settings: CompactionSettings,
+  onCleaned: (offset: number) => void,
 ): Promise<CompactionResult | null> {
   const { cleanerOffsets, recoveryPoints } = context;
   const now = context.clock.now();
@@ -87,6 +89,7 @@ export async function compactLog(
       cleanerOffsets.set(log.name, to);
       await cleanerOffsets.save();
       result.cleanedTo = to;
+      if (!run.leftOut) onCleaned(to);
       from = to;
     }
     result.bytesAfter = sizeOf(segments);
@@ -97,6 +100,8 @@ export async function compactLog(
 }
 
 class Run {
+  /** A group has stayed as it was, whatever is in it. */
+  leftOut = false;
   private readonly context: LogContext;
   private readonly log: CompactedLog;
   private readonly task: CompactionTask;
@@ -156,6 +161,7 @@ class Run {
         }
       }
       if (!changed || this.log.isClosing || draft.sizeBytes > MAX_INT32) {
+        if (changed) this.leftOut = true;
         await draft.discard();
         return group;
       }
@@ -179,7 +185,10 @@ class Run {
       if (!this.context.sync.failed) await draft.discard();
       throw isNoSpace(error) ? diskFull(error) : error;
     }
-    if (!isIn) await draft.discard();
+    if (!isIn) {
+      this.leftOut = true;
+      await draft.discard();
+    }
     return isIn ? [fresh] : group;
   }
 

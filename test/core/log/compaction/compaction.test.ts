@@ -188,6 +188,53 @@ describe('compaction', () => {
     expect(await log.pairs()).toContainEqual([open, 'a', 'undecided']);
   });
 
+  test('forgets aborted transactions of which nothing is left, and then removes their markers', async () => {
+    const log = await new LogOfKeys().open();
+    const transaction = { producerId: 9, producerEpoch: 0, attributes: 0x10 };
+    const marker = { kind: 'abort', coordinatorEpoch: 0, producerId: 9, producerEpoch: 0 } as const;
+    const abort = async (key: string): Promise<void> => {
+      await log.append([[key, 'aborted']], { ...transaction, baseSequence: baseSequence++ }).durable;
+      await log.appendBytes(encodeMarker({ ...marker, timestamp: log.clock.now() })).durable;
+    };
+    let baseSequence = 0;
+    const known = (): number[] => log.log.abortedWithin(0, log.log.endOffset).map(({ firstOffset }) => firstOffset);
+    const markers = async (): Promise<number[]> =>
+      (await log.batches())
+        .map(bytes => readBatchHeader(bytes))
+        .filter(header => (header.attributes & 0x20) !== 0 && header.recordCount > 0)
+        .map(header => header.baseOffset);
+    const again = async (): Promise<void> => {
+      await log.roll();
+      await log.compact({ deleteRetentionMs: HOUR });
+    };
+    await abort('a');
+    await log.roll();
+    const second = log.log.endOffset;
+    await abort('b');
+    await again();
+    // Whoever has read the records before they went needs to be told.
+    expect(known()).toEqual([0, second]);
+    await log.clock.advance(HOUR - 1);
+    await again();
+    expect(known()).toEqual([0, second]);
+    expect(await markers()).toEqual([1, second + 1]);
+    await log.clock.advance(1);
+    await again();
+    expect(known()).toEqual([]);
+    expect(await markers()).toEqual([1, second + 1]);
+    await log.clock.advance(HOUR);
+    await again();
+    // The header of the producer's last batch stays, and with it the marker behind it.
+    expect(await markers()).toEqual([second + 1]);
+    expect((await log.pairs()).filter(([, , value]) => value === 'aborted')).toEqual([]);
+    // What is aborted from now on is known, also after a restart.
+    const third = log.log.endOffset;
+    await abort('c');
+    expect(known()).toEqual([third]);
+    await log.reopen();
+    expect(known()).toEqual([third]);
+  });
+
   test('removes the marker of a committed transaction once its records are gone and its time is over', async () => {
     const log = await new LogOfKeys().open();
     const transaction = { producerId: 9, producerEpoch: 0, attributes: 0x10, baseSequence: 0 };

@@ -78,7 +78,7 @@ export class Simulation {
       else if (luck < 0.72) await this.compact();
       else if (luck < 0.8) await this.cutWithin();
       else if (luck < 0.84) await this.check();
-      else if (luck < 0.88) this.clock.advance(this.below(4_000));
+      else if (luck < 0.88) this.clock.advance(this.below(this.below(3) > 0 ? 4_000 : 120_000));
       else if (luck < 0.89) await this.stop('close');
       else if (luck < 0.92) await this.stop('kill');
       else if (luck < 0.97) await this.stop('cut');
