@@ -7,9 +7,11 @@ import type { BigQueryConfig } from '../config.ts';
 export interface Credentials {
   /** Kind `auth` when they are refused, `transient` when they cannot be asked for now. */
   headers(): Promise<ReadonlyMap<string, string>>;
+  /** The last ones were refused: they may have been revoked before their time, and others are asked for. */
+  refused(): void;
 }
 
-export const NOBODY: Credentials = { headers: async () => new Map() };
+export const NOBODY: Credentials = { headers: async () => new Map(), refused: () => {} };
 
 const SCOPES = ['https://www.googleapis.com/auth/bigquery'];
 const CLOUD_SCOPE = 'https://www.googleapis.com/auth/cloud-platform';
@@ -17,6 +19,9 @@ const CLOUD_SCOPE = 'https://www.googleapis.com/auth/cloud-platform';
 export function googleCredentials(auth: BigQueryConfig['auth'], resolvePath: (path: string) => string): Credentials {
   let opening: Promise<AuthClient> | null = null;
   return {
+    refused() {
+      opening = null;
+    },
     async headers() {
       try {
         opening ??= open(auth, resolvePath);

@@ -49,6 +49,7 @@ export class Rest {
     } catch (thrown) {
       throw unreachable(thrown);
     }
+    if (status === 401) this.credentials.refused();
     if (status >= 300) throw restError(status, text, retryAfter);
     try {
       return JSON.parse(text) as T;

@@ -41,7 +41,8 @@ export async function fakeTable(options: FakeOptions = {}, fields: RestField[] |
     async request(method, path, body) {
       const response = await fetch(`${fake.restUrl}/bigquery/v2/projects/${fake.project}/${path}`, {
         method,
-        ...(body ? { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } } : {}),
+        headers: { authorization: 'Bearer of-the-test', 'content-type': 'application/json' },
+        ...(body ? { body: JSON.stringify(body) } : {}),
       });
       const text = await response.text();
       if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
