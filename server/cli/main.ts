@@ -30,12 +30,16 @@ const COMMANDS = new Map<string, Loader>(
     trace: async () => (await import('./trace.ts')).trace,
     audit: async () => (await import('./audit.ts')).audit,
     verify: async () => (await import('./verify.ts')).verify,
+    'bigquery-subscriber': async () => (await import('./bigquery-subscriber.ts')).bigquerySubscriber,
     'config check': async () => (await import('./config.ts')).check,
   }),
 );
 
 /** The command line; resolves with the exit code and never throws. */
-export async function main(argv: string[], io: Io = processIo(argv.includes('start'))): Promise<number> {
+export async function main(
+  argv: string[],
+  io: Io = processIo(argv.includes('start') || argv.includes('bigquery-subscriber')),
+): Promise<number> {
   // The clock's timers do not keep a process alive, but a command that waits for a broker to come back must live.
   const alive = setInterval(() => {}, 2 ** 30);
   try {

@@ -30,13 +30,16 @@ interface Waiting {
   reject: (error: Error) => void;
 }
 
+/** A call of the generated client. */
+export type CancellableStream = Duplex & { cancel(): void };
+
 export class AppendCall {
   /** Why it ended; null while it is open. */
   ended: Error | null = null;
-  private readonly stream: Duplex;
+  private readonly stream: CancellableStream;
   private readonly waiting: Waiting[] = [];
 
-  constructor(stream: Duplex) {
+  constructor(stream: CancellableStream) {
     this.stream = stream;
     stream.on('data', (response: AppendResponse) => this.waiting.shift()?.resolve(response));
     stream.on('error', (error: unknown) => this.end(writeErrorOf(error)));
@@ -60,13 +63,20 @@ export class AppendCall {
   /** Ends it now; what is unanswered stays so. */
   destroy(): void {
     this.end(new WriteError(1, null, 'the connection was given up'));
-    this.stream.destroy();
+    this.cancel();
   }
 
-  /** No more requests will come. */
+  /** No more requests will come, and all were answered. The service may leave its own half open: that would keep the
+   * process alive. */
   finish(): void {
     this.ended ??= new WriteError(1, null, 'the connection was finished');
-    this.stream.end();
+    this.stream.end(() => this.cancel());
+  }
+
+  /** Destroying the stream alone leaves the call below it open, and with it the connection. */
+  private cancel(): void {
+    this.stream.cancel();
+    this.stream.destroy();
   }
 
   private end(error: Error): void {

@@ -1,5 +1,4 @@
-import type { Duplex } from 'node:stream';
-import { AppendCall } from './append-call.ts';
+import { AppendCall, type CancellableStream } from './append-call.ts';
 import type { Credentials } from './credentials.ts';
 import { WriteError, writeErrorOf } from './grpc-errors.ts';
 import type { StorageCode } from './storage-error.ts';
@@ -17,7 +16,7 @@ interface GeneratedClient {
   finalizeWriteStream(request: object, options: object): Promise<[{ rowCount?: unknown }]>;
   flushRows(request: object, options: object): Promise<unknown>;
   batchCommitWriteStreams(request: object, options: object): Promise<[BatchCommitAnswer]>;
-  appendRows(options: object): Duplex;
+  appendRows(options: object): CancellableStream;
   close(): Promise<void>;
 }
 
