@@ -15,7 +15,8 @@ import { Turns } from './turns.ts';
  * at most one append of the whole sink is not committed, and it lies at the ends of its files. What is committed is in
  * the state of the last commit, whichever partition made it, and so is every file that an append is about to touch:
  * where the last state does not tell of it as it is, an intent says so before. Whoever takes over cuts all files of the
- * newest state back to their lengths.
+ * newest state back to their lengths: so that it is there, what a partition commits whose topic may be deleted is
+ * repeated on one that lasts, in the same turn.
  */
 
 /** Files that stay open though nothing is being written to them. */
@@ -40,7 +41,7 @@ export interface LedgerOptions {
 }
 
 /** How the sink's partition commits. */
-type Commits = Pick<SinkPartition, 'intent' | 'states'>;
+type Commits = Pick<SinkPartition, 'intent' | 'lasts' | 'states'>;
 type Files = Marks['files'];
 
 interface Entry {
@@ -65,6 +66,10 @@ export class FileLedger {
   private files: Files = new Map();
   /** Of the last state that was made. */
   private sequence = 0;
+  /** False when the last state may go with its topic. */
+  private isKept = true;
+  /** Where it can be kept. */
+  private readonly keepers = new Set<Commits>();
   /** Appended and not committed; after an error, what is still to be cut off. */
   private touched: Touched[] = [];
   private begun: Promise<void> | null = null;
@@ -93,16 +98,36 @@ export class FileLedger {
    * In the caller's turn: appends to all files, by absolute path; resolves once the lines are on disk, with the state to
    * commit with them. What was appended before and not `settle`d is taken back first.
    */
-  append(lines: ReadonlyMap<string, Uint8Array>, { intent, states }: Commits): Promise<string> {
-    const done = this.begin(states).then(() => this.appendAll(lines, intent));
+  append(lines: ReadonlyMap<string, Uint8Array>, commits: Commits): Promise<string> {
+    const done = this.begin(commits.states).then(() => this.appendAll(lines, commits));
     this.working = done.catch(() => {});
     return done;
   }
 
   /** In the caller's turn: what was appended is committed. */
-  settle(): void {
+  settle({ lasts }: Commits): void {
     if (this.touched.length > 0) this.files = this.withTouched();
     this.touched = [];
+    this.isKept = lasts;
+  }
+
+  /** In the caller's turn, with nothing appended: repeats the last state where it lasts, unless it is there. Where that
+   * is not possible now, the next who can does it. */
+  keep(): Promise<void> {
+    const done = this.isKept ? Promise.resolve() : this.keepNow();
+    this.working = done;
+    return done;
+  }
+
+  /** A partition has been acquired. */
+  join(commits: Commits): void {
+    if (!commits.lasts) return;
+    this.keepers.add(commits);
+    if (!this.isKept) void this.keepInTurn(commits);
+  }
+
+  leave(commits: Commits): void {
+    this.keepers.delete(commits);
   }
 
   /** In the caller's turn: whether what was appended is committed must be read from the states again. */
@@ -133,20 +158,48 @@ export class FileLedger {
     const { owner, owners, disk, baseDirectory } = this.options;
     this.check();
     await owners.begin(owner, this);
-    const { sequence, files } = newestOf(await states());
+    const { sequence, files, lasts } = newestOf(await states());
     this.sequence = Math.max(this.sequence, sequence);
     this.files = files;
+    this.isKept = lasts;
     for (const [name, mark] of files) await recoverFile(disk, path.resolve(baseDirectory, name), mark);
   }
 
-  private async appendAll(lines: ReadonlyMap<string, Uint8Array>, intent: Commits['intent']): Promise<string> {
+  private async keepNow(): Promise<void> {
+    for (const keeper of this.keepers) {
+      if (this.isKept || this.isOver) return;
+      try {
+        await keeper.intent(this.stateOf(this.files, 0, false));
+        this.isKept = true;
+      } catch {
+        // Its lease is over.
+        this.keepers.delete(keeper);
+      }
+    }
+  }
+
+  private async keepInTurn({ states }: Commits): Promise<void> {
+    const end = await this.turn();
+    try {
+      if (this.isOver) return;
+      await this.begin(states);
+      await this.undo();
+      await this.keep();
+    } catch {
+      // The next append meets the same error, and says it.
+    } finally {
+      end?.();
+    }
+  }
+
+  private async appendAll(lines: ReadonlyMap<string, Uint8Array>, commits: Commits): Promise<string> {
     await this.undo();
     const found: { entry: Entry; path: string; mark: Mark }[] = [];
     for (const filePath of lines.keys()) {
       const entry = this.entryOf(filePath);
       found.push({ entry, path: this.relative(filePath), mark: await this.ready(entry) });
     }
-    await this.announce(found, intent);
+    await this.announce(found, commits);
     this.check();
     this.touched = found.map(({ mark, ...where }) => ({ ...where, before: mark, after: mark }));
     const results = await Promise.allSettled(
@@ -219,8 +272,8 @@ export class FileLedger {
     }
   }
 
-  /** Commits a state that tells of all these files as they are, unless the last one does. */
-  private async announce(found: readonly { path: string; mark: Mark }[], intent: Commits['intent']): Promise<void> {
+  /** Commits a state that tells of all these files as they are, unless the last one does, and stays. */
+  private async announce(found: readonly { path: string; mark: Mark }[], { intent, lasts }: Commits): Promise<void> {
     const files = newestLast(
       this.files,
       found.map(({ path: name, mark }) => [name, mark]),
@@ -230,9 +283,10 @@ export class FileLedger {
       const known = this.files.get(name);
       return known?.generation === mark.generation && known.length === mark.length;
     });
-    if (isKnown) return;
+    if (isKnown && (this.isKept || !lasts)) return;
     await intent(state);
     this.files = files;
+    this.isKept = lasts;
   }
 
   private withTouched(): Files {

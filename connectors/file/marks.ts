@@ -1,3 +1,4 @@
+import type { PeerState } from '../runtime/contract.ts';
 import { SinkError } from '../runtime/sink-error.ts';
 import { MOST_STATE_CHARACTERS } from '../runtime/state-frame.ts';
 
@@ -23,17 +24,18 @@ export interface Mark {
 }
 
 export interface Marks {
+  /** 0: nothing is committed yet. */
   sequence: number;
   /** By path relative to the project; those touched last come last. */
   files: Map<string, Mark>;
 }
 
-/** The newest of several states. Throws a SinkError `fatal` when one cannot be read. */
-export function newestOf(states: readonly string[]): Marks {
-  let newest: Marks = { sequence: 0, files: new Map() };
-  for (const state of states) {
+/** The newest of several states, and whether it lasts. Throws a SinkError `fatal` when one cannot be read. */
+export function newestOf(states: readonly PeerState[]): Marks & { lasts: boolean } {
+  let newest: Marks & { lasts: boolean } = { sequence: 0, files: new Map(), lasts: true };
+  for (const { state, lasts } of states) {
     const marks = read(state);
-    if (marks.sequence > newest.sequence) newest = marks;
+    if (marks.sequence > newest.sequence) newest = { ...marks, lasts };
   }
   return newest;
 }

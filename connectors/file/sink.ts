@@ -123,11 +123,14 @@ class FileWriter implements PartitionWriter {
   private readonly partition: SinkPartition;
   private readonly linesOf: (batch: RowBatch) => Lines;
   private endTurn: (() => void) | null = null;
+  /** The last commit is settled, and the turn was given. */
+  private settled: Promise<void> = Promise.resolve();
 
   constructor(ledger: FileLedger, partition: SinkPartition, linesOf: (batch: RowBatch) => Lines) {
     this.ledger = ledger;
     this.partition = partition;
     this.linesOf = linesOf;
+    ledger.join(partition);
   }
 
   /** When the turn is still ours, an acknowledgement was lost on its way: the ledger takes back what it was for. */
@@ -135,6 +138,7 @@ class FileWriter implements PartitionWriter {
     const { byPath, rejected } = this.linesOf(batch);
     const result = rejected.length > 0 ? { rejected } : {};
     if (byPath.size === 0) return result;
+    await this.settled;
     this.endTurn ??= await this.ledger.turn(signal);
     if (!this.endTurn) throw new SinkError('transient', 'STOPPED', 'the sink stops');
     try {
@@ -147,11 +151,13 @@ class FileWriter implements PartitionWriter {
 
   committed(): void {
     if (!this.endTurn) return;
-    this.ledger.settle();
-    this.giveTurn();
+    this.ledger.settle(this.partition);
+    this.settled = this.ledger.keep().finally(() => this.giveTurn());
   }
 
   async close(): Promise<void> {
+    this.ledger.leave(this.partition);
+    await this.settled;
     if (!this.endTurn) return;
     try {
       await this.ledger.lose(this.partition.states);

@@ -67,6 +67,12 @@ export interface PartitionWriter {
   close(how: 'drain' | 'abandon'): Promise<void>;
 }
 
+/** What one partition of the sink has committed; `lasts` as in `SinkPartition`. */
+export interface PeerState {
+  state: string;
+  lasts: boolean;
+}
+
 export interface SinkPartition {
   topic: string;
   topicId: string;
@@ -75,8 +81,10 @@ export interface SinkPartition {
   epoch: number;
   /** State of the last commit, without the `v1:<topicId>:` frame that the runtime adds. */
   state: string | null;
+  /** False for replays: their topic may be deleted at any time, and what is committed on it with it. */
+  lasts: boolean;
   /** The committed states of all partitions of this sink, this one's among them; those that are empty are left out. */
-  states: () => Promise<string[]>;
+  states: () => Promise<PeerState[]>;
   /**
    * A durable change of state at the committed position, before something outside is touched: whoever takes over knows
    * of it. Resolves when it is committed; retried while the storage refuses; throws a `fenced` SinkError once the lease

@@ -15,6 +15,8 @@ export interface LaneOptions {
   /** As in `SinkCaps`. */
   commitsEach: boolean;
   maxInFlight: number;
+  /** As in `SinkPartition`. */
+  lasts: (topic: string) => boolean;
   limits: BatchLimits;
   retry: RetryPlan;
   onGap: 'stop' | 'skip';

@@ -1,7 +1,7 @@
 import { sleep } from '../../core/base/clock.ts';
 import { backOffMs } from './back-off.ts';
 import { Committer } from './committer.ts';
-import type { Sink } from './contract.ts';
+import type { PeerState, Sink } from './contract.ts';
 import { type Failure, failureOf } from './failure.ts';
 import { Ended, type LaneEnd, type LaneOptions } from './lane.ts';
 import { LanePass } from './lane-pass.ts';
@@ -77,6 +77,7 @@ export class PartitionLane {
       partitions,
       epoch,
       state,
+      lasts: options.lasts(topic),
       states: () => this.states(),
       intent: wanted => this.intent(wanted),
     });
@@ -102,13 +103,14 @@ export class PartitionLane {
     return null;
   }
 
-  private async states(): Promise<string[]> {
-    const states: string[] = [];
-    for (const { position, ...where } of await this.options.lease.peers()) {
+  private async states(): Promise<PeerState[]> {
+    const { lease, lasts, exactlyOnce } = this.options;
+    const states: PeerState[] = [];
+    for (const { position, ...where } of await lease.peers()) {
       const unframed = position.state === null ? 'foreign' : unframeState(null, position.state);
       if (unframed !== 'foreign') {
-        if (unframed.state !== '') states.push(unframed.state);
-      } else if (this.options.exactlyOnce) throw stateConflict(where, 'is missing beside its position');
+        if (unframed.state !== '') states.push({ state: unframed.state, lasts: lasts(where.topic) });
+      } else if (exactlyOnce) throw stateConflict(where, 'is missing beside its position');
     }
     return states;
   }

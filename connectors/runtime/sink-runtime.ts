@@ -177,6 +177,7 @@ class SinkRun {
       exactlyOnce: caps.guarantee === 'exactly-once',
       commitsEach: caps.commitsEach ?? false,
       maxInFlight: caps.commitsEach ? 1 : Math.min(caps.maxInFlight, plan.maxInFlight ?? caps.maxInFlight),
+      lasts: topic => topic !== plan.replayTopic,
       limits: {
         records: Math.max(1, Math.min(plan.batch.records, caps.maxRows)),
         bytes: Math.min(plan.batch.bytes, caps.maxBytes),

@@ -133,6 +133,14 @@ export class MemoryEngine implements Engine {
     }
   }
 
+  /** A topic goes with its positions; nothing is revoked, as nobody may have it. */
+  deleteTopic(name: string): void {
+    this.topics.delete(name);
+    for (const { positions } of this.groups.values()) {
+      for (const key of positions.keys()) if (key.slice(0, key.lastIndexOf('-')) === name) positions.delete(key);
+    }
+  }
+
   append(topic: string, partition: number, records: NewRecord[]): void {
     this.appendBatch({ topic, partition, batch: encodeBatch(records) });
   }
