@@ -174,14 +174,12 @@ export class LanePass {
     if (this.windingUp.signal.aborted) return from;
     const bounds = lease.bounds();
     const to = from < bounds.from ? bounds.from : bounds.to;
-    if (onGap === 'stop') {
-      const lost = to > from ? `records ${from} to ${to - 1n} are lost` : `the log ends at ${to}`;
-      const reason = `the position ${from} of ${lease.topic}/${lease.partition} is outside the log: ${lost}`;
-      throw new Ended({ how: 'stalled', code: error.code, reason });
-    }
+    const lost = to > from ? `records ${from} to ${to - 1n} are lost` : `the log ends at ${to}`;
+    const reason = `the position ${from} of ${lease.topic}/${lease.partition} is outside the log: ${lost}`;
+    if (onGap === 'stop') throw new Ended({ how: 'stalled', code: error.code, reason });
     await this.committer.commit(to, undefined);
     this.batcher.restartAt(to);
-    on.skipped(from, to);
+    on.skipped(reason);
     return to;
   }
 

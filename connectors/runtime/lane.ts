@@ -39,8 +39,8 @@ export interface LaneEvents {
   trouble(trouble: Trouble | null): void;
   wrote(seconds: number): void;
   committed(done: { written: number; filtered: number; rejected: readonly Rejected[] }): void;
-  /** `on_gap = "skip"` moved the position. */
-  skipped(from: bigint, to: bigint): void;
+  /** `on_gap = "skip"` moved the position; the reason names the lost range. */
+  skipped(reason: string): void;
 }
 
 export interface Trouble {

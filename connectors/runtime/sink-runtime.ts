@@ -204,7 +204,7 @@ class SinkRun {
       trouble: trouble => health.trouble(lease, trouble),
       wrote: seconds => health.wrote(seconds),
       committed: done => health.committed(done),
-      skipped: (from, to) => logger.error('records were lost', { partition: lease.partition, from, to }),
+      skipped: reason => logger.error('the sink went on behind a gap', { reason }),
     };
   }
 

@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { type Clock, systemClock } from '../../core/base/clock.ts';
 import type { Disk } from '../../core/base/disk.ts';
-import { silentLogger } from '../../core/base/logger.ts';
+import { type Logger, silentLogger } from '../../core/base/logger.ts';
 import { Metrics } from '../../core/base/metrics.ts';
 import { nodeDisk } from '../../core/base/node-disk.ts';
 import { seededRandom } from '../../core/base/random.ts';
@@ -40,6 +40,7 @@ export interface SinkSetup<Config> {
   directory?: string;
   clock?: Clock;
   metrics?: Metrics;
+  logger?: Logger;
   disk?: Disk;
 }
 
@@ -63,7 +64,7 @@ export function runSink<Config>(setup: SinkSetup<Config>): RunningSink {
     config: setup.connector.config.parse(setup.config),
     context: contextIn(setup.directory ?? os.tmpdir(), clock, setup.disk, setup.plan?.name),
     metrics: setup.metrics ?? new Metrics(),
-    logger: silentLogger,
+    logger: setup.logger ?? silentLogger,
     clock,
     random: seededRandom(7),
   });

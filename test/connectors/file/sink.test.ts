@@ -209,6 +209,44 @@ describe('the file sink', () => {
       expect(fs.readdirSync(directory).length).toBe(100);
       expect(linesOf('01-01T00.ndjson')).toEqual(['0', '100']);
     });
+
+    it('may lead to more files in one batch than a state has room for: the batch is split', async () => {
+      const count = 400;
+      for (let i = 0; i < count; i++) produce(0, record(String(i), { timestamp: i * 3600e3 }));
+      const sink = start({ path: 'out/{yyyy}/{MM}-{dd}T{HH}.ndjson' }, linger(20, count));
+      await written(sink, count);
+      expect(sink.status().counts.rejected).toBe(0);
+      const names = fs.readdirSync(at('out/1970')).toSorted();
+      expect(names.map(name => linesOf(`out/1970/${name}`))).toEqual(
+        Array.from({ length: count }, (_, i) => [String(i)]),
+      );
+      const positions = new Set(engine.commits.map(({ commit }) => commit.next));
+      expect(positions.size).toBeGreaterThan(2);
+      for (const { commit } of engine.commits) expect(commit.state?.length).toBeLessThanOrEqual(3000);
+    });
+  });
+
+  it('announces a file by a commit of its own only when the last state does not tell of it', async () => {
+    const nexts = (): bigint[] => engine.commits.splice(0).map(({ commit }) => commit.next);
+    const day = 86_400_000;
+    const sink = start({ path: '{dd}.ndjson' }, linger(1, 1));
+    produce(0, record('1', { timestamp: 0 }));
+    await written(sink, 1);
+    expect(nexts()).toEqual([0n, 1n]);
+    produce(0, record('2', { timestamp: 0 }));
+    await written(sink, 2);
+    expect(nexts()).toEqual([2n]);
+    produce(0, record('3', { timestamp: day }));
+    await written(sink, 3);
+    expect(nexts()).toEqual([2n, 3n]);
+    // Another partition, and another run, know what is committed.
+    produce(1, record('4', { timestamp: 0 }));
+    await written(sink, 4);
+    expect(nexts()).toEqual([1n]);
+    await sink.stop();
+    produce(1, record('5', { timestamp: day }));
+    await written(start({ path: '{dd}.ndjson' }, linger(1, 1)), 1);
+    expect(nexts()).toEqual([2n]);
   });
 
   it('never mixes the lines of partitions that share a file, and keeps the order of each', async () => {
@@ -346,6 +384,26 @@ describe('the file sink', () => {
       expect(linesOf('a.000001.ndjson')).toEqual(['1']);
       expect(linesOf('a.ndjson')).toEqual(['2']);
     });
+
+    it.each([0, 1])(
+      'has its new name on disk before anything takes the old one, after %i failed tries',
+      async tries => {
+        let fails = tries;
+        disk.before = call => {
+          const wasRenamed = disk.calls.some(one => one.startsWith('rename'));
+          if (call === 'syncDirectory' && wasRenamed && fails-- > 0) throw systemError('EIO');
+        };
+        for (let i = 0; i < 2; i++) produce(0, String(i));
+        await written(start({ path: 'a.ndjson', rotate: { bytes: '2B' } }, linger(0, 1)), 2);
+        const after = disk.calls.slice(disk.calls.indexOf(`rename ${at('a.ndjson')}`) + 1);
+        const sync = `syncDirectory ${directory}`;
+        expect(after.slice(0, 3 + tries)).toEqual([
+          ...Array.from({ length: tries + 1 }, () => sync),
+          `open ${at('a.ndjson')}`,
+          sync,
+        ]);
+      },
+    );
 
     it('that fails is tried again and loses nothing', async () => {
       let fails = 2;

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach } from 'vitest';
+import { type LogFields, type Logger, silentLogger } from '../../../core/base/logger.ts';
 import { Metrics } from '../../../core/base/metrics.ts';
 import { type DeadLetter, fromDeadRecord } from '../../../core/engine/dead-letter.ts';
 import type { RunningSink, SinkRunPlan } from '../../../connectors/runtime/sink-runtime.ts';
@@ -15,10 +16,14 @@ export class SinkBench {
   clock = new ManualClock();
   connector = new HostileSink();
   readonly running: RunningSink[] = [];
+  /** What was logged as an error. */
+  readonly errors: { message: string; fields: LogFields | undefined }[] = [];
 
   start(plan: Partial<SinkRunPlan> = {}, metrics = new Metrics()): RunningSink {
     const { engine, connector, clock } = this;
-    const sink = runSink({ engine, connector, config: {}, clock, plan, metrics });
+    const error: Logger['error'] = (message, fields) => this.errors.push({ message, fields });
+    const logger: Logger = { ...silentLogger, error, with: () => logger };
+    const sink = runSink({ engine, connector, config: {}, clock, plan, metrics, logger });
     this.running.push(sink);
     return sink;
   }
@@ -48,6 +53,7 @@ export function sinkBench(): SinkBench {
     bench.engine = new MemoryEngine();
     bench.clock = new ManualClock();
     bench.connector = new HostileSink();
+    bench.errors.length = 0;
     await bench.engine.ensureTopic({ name: 'orders.out', partitions: 1 });
   });
   afterEach(async () => {

@@ -96,9 +96,16 @@ describe('the commits of a sink', () => {
       expect(bench.position()).toBe(0n);
     });
 
-    it('is skipped when the plan says so', async () => {
-      bench.start({ onGap: 'skip' });
+    it('is skipped when the plan says so, and the lost range is named', async () => {
+      const sink = bench.start({ onGap: 'skip' });
       await bench.clock.advance(100);
+      expect(bench.errors).toEqual([
+        {
+          message: 'the sink went on behind a gap',
+          fields: { reason: 'the position 0 of orders.out/0 is outside the log: records 0 to 1 are lost' },
+        },
+      ]);
+      expect(sink.status().state).toBe('idle');
       expect(bench.connector.written).toEqual(['c']);
       expect(bench.position()).toBe(3n);
     });
