@@ -50,9 +50,9 @@ export class RefusedFile {
   readonly keep: KeepRefused = (lease, rejected) => {
     const out = new LineBuffer(0);
     for (const each of rejected) {
-      const { partition, offset = 0, ...letter } = { ...each.record, partition: lease.partition };
       const made = sinkLetter(this.name, lease, each, this.clock.now(), null);
-      addLine(out, lease.topic, partition, { ...letter, ...made, offset, headers: made.headers ?? [] }, 'envelope');
+      const letter = { ...each.record, ...made, headers: made.headers ?? [] };
+      addLine(out, lease.topic, lease.partition, letter, 'envelope');
     }
     const done = this.tail.then(() => this.append(out.bytes()));
     this.tail = done.catch(() => {});

@@ -46,4 +46,4 @@ export async function startSubscriberHttp(options: SubscriberHttpOptions): Promi
 
 /** Prometheus asks for its text formats, and for anything else only in the last place. */
 const wantsText = (accept: string | undefined): boolean =>
-  accept !== undefined && /text\/plain|openmetrics/.test(accept) && !/^application\/json/.test(accept.trim());
+  accept !== undefined && /text\/plain|openmetrics/.test(accept) && !accept.trim().startsWith('application/json');

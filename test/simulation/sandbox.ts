@@ -34,7 +34,7 @@ const compiled = new Map<string, WebAssembly.Module>();
 function compile(module: StoredModule, memoryBytes: number): WebAssembly.Module {
   let made = compiled.get(module.sha256);
   if (!made) {
-    made = new WebAssembly.Module(instrument(module.bytes, memoryBytes) as Uint8Array<ArrayBuffer>);
+    made = new WebAssembly.Module(instrument(module.bytes, memoryBytes));
     compiled.set(module.sha256, made);
   }
   return made;

@@ -31,7 +31,7 @@ export function siteOfSync(): string {
   const site: string[] = [];
   for (const { name, file, line } of frames) {
     if (site.length === 0) site.push(`${file} ${name}:${line}`);
-    else if (!site.at(-1)?.includes(` ${name}:`)) site.push(`${name}`);
+    else if (!site.at(-1)?.includes(` ${name}:`)) site.push(name);
     if (!HELPERS.test(name)) break;
   }
   return site.join(' < ');

@@ -276,7 +276,7 @@ export class FaultDisk implements Disk {
   private change(change: NameChange): void {
     applyName(this.names, change);
     this.pendingNames.push(change);
-    this.onEvent('name', namesOf(change).at(-1) as string);
+    this.onEvent('name', namesOf(change).at(-1));
   }
 
   /** Some turns of the event loop; for ever once the disk is dead. */

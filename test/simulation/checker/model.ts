@@ -50,4 +50,4 @@ export function two(value: string): Outcome {
 /** Whether the warehouse takes it. */
 export const isTaken = (value: string): boolean => value[1] !== 'x';
 
-export const KINDS = [...'pppppppppppppppppDD22RRFFFTddrrff'];
+export const KINDS = 'pppppppppppppppppDD22RRFFFTddrrff'.split('');
