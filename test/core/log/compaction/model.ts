@@ -44,3 +44,9 @@ export class Model {
     return fates;
   }
 }
+
+/** A disk without room is no fault. */
+export function unlessFull(error: unknown): null {
+  if (!/ENOSPC|no space/.test(String(error))) throw error;
+  return null;
+}

@@ -10,7 +10,7 @@ import type { LogStore, PartitionLog } from '../../../../core/log/log.ts';
 import { encodeMarker, readMarker } from '../../../../core/log/marker.ts';
 import { encodeBatch, readRecords } from '../../../../core/log/record.ts';
 import { verifyDirectory } from '../../../../core/log/verify/verify-directory.ts';
-import { Model, type ModelBatch, type ModelRecord } from './model.ts';
+import { Model, type ModelBatch, type ModelRecord, unlessFull } from './model.ts';
 import { FaultDisk } from '../fault-disk.ts';
 import { CONFIG, headersOf, ID } from '../harness.ts';
 import { ManualClock } from '../manual-clock.ts';
@@ -213,6 +213,12 @@ export class Simulation {
   private async cutWithin(): Promise<void> {
     await this.compaction;
     for (let batches = 3 + this.below(12); batches >= 0; batches--) await this.append();
+    // Mostly there is something to compact: decided, old enough and sealed.
+    if (this.random.float() < 0.8) {
+      while ([...this.model.fates().values()].includes('open')) await this.endTransaction();
+      this.clock.advance(1_000);
+      for (let turns = 60; turns > 0; turns--) await turn();
+    }
     this.swapSteps = 0;
     this.swapEnds = false;
     this.swapsMeet = false;
@@ -243,8 +249,7 @@ export class Simulation {
   private async stop(how: 'close' | 'kill' | 'cut'): Promise<void> {
     const { model } = this;
     if (how === 'close') {
-      const closed = this.store.close();
-      await closed;
+      await this.store.close();
       model.promisedEnd = model.end;
     }
     model.promisedEnd = Math.max(model.promisedEnd, this.log.highWatermark);
@@ -389,9 +394,4 @@ export class Simulation {
   private below(limit: number): number {
     return Math.floor(this.random.float() * limit);
   }
-}
-
-function unlessFull(error: unknown): null {
-  if (!/ENOSPC|no space/.test(String(error))) throw error;
-  return null;
 }
