@@ -6,7 +6,7 @@ export default defineConfig({
     exclude: ['test/compat/**', 'test/faults/**', 'test/simulation/**', 'test/browser/**', 'node_modules/**'],
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 });
