@@ -43,6 +43,11 @@ const config = z.strictObject({
 
 export type FileSinkConfig = z.output<typeof config>;
 
+/** Small enough not to hold up the event loop, large enough to make the two syncs of a commit cheap. */
+const JOINS = { rows: 4000, bytes: 1024 * 1024 };
+/** A file is rotated between batches: those of smaller files stay as small as they are. */
+const JOINS_FROM_ROTATION = 16 * 1024 * 1024;
+
 /** `[sinks.NAME.file]`: newline-delimited JSON. A line is on disk before its position is committed, and what is on disk
  * without being committed is cut off before it is written again. */
 export function fileSink(): SinkConnector<FileSinkConfig> {
@@ -51,10 +56,11 @@ export function fileSink(): SinkConnector<FileSinkConfig> {
     type: 'file',
     description: 'Newline-delimited JSON files on this machine, with rotation',
     config,
-    caps: (): SinkCaps => ({
+    caps: ({ rotate }): SinkCaps => ({
       guarantee: 'exactly-once',
       commitsEach: true,
       maxInFlight: 1,
+      ...(rotate?.bytes === undefined || rotate.bytes >= JOINS_FROM_ROTATION ? { joins: JOINS } : {}),
       maxRows: 10_000,
       maxBytes: 16 * 1024 * 1024,
     }),

@@ -122,6 +122,18 @@ export class Batcher {
   }
 }
 
+/** Makes one batch of two, the second following the first. */
+export function joinGathered(first: Gathered, second: Gathered): Gathered {
+  return {
+    rows: [...first.rows, ...second.rows],
+    sizeBytes: first.sizeBytes + second.sizeBytes,
+    heldBytes: first.heldBytes + second.heldBytes,
+    filtered: first.filtered + second.filtered,
+    unreadable: [...first.unreadable, ...second.unreadable],
+    next: second.next,
+  };
+}
+
 /** Makes two batches of one whose rows left are `rows`; `rejected`: rows that were refused meanwhile. */
 export function splitGathered(
   { heldBytes, filtered, unreadable, next }: Gathered,

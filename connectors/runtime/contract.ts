@@ -105,6 +105,8 @@ export interface SinkCaps {
   /** No write of a partition begins before the last one is committed, and the parts of a batch that was split are
    * committed one by one. `maxInFlight` is 1 then. */
   commitsEach?: boolean;
+  /** How large a batch is means nothing to the system: those that wait behind a write go together, up to this much. */
+  joins?: { rows: number; bytes: number };
   /** The rows of a partition may come in another order, where order means nothing to the system. */
   unordered?: boolean;
   maxInFlight: number;

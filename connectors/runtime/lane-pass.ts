@@ -4,7 +4,7 @@ import { asMillstreamError, type MillstreamError } from '../../core/base/errors.
 import type { Chunk } from '../../core/engine/engine.ts';
 import { unlessAborted } from './abort.ts';
 import { backOffMs } from './back-off.ts';
-import { Batcher, type Gathered, splitGathered } from './batcher.ts';
+import { Batcher, type Gathered, joinGathered, splitGathered } from './batcher.ts';
 import type { Committer } from './committer.ts';
 import type { PartitionWriter } from './contract.ts';
 import { decodeInto } from './decode.ts';
@@ -23,6 +23,8 @@ const DRAIN_MS = 10_000;
 interface Pending {
   batch: Gathered;
   delivered: Delivered | null;
+  /** It was split off, to find the row that is refused. */
+  isPart?: boolean;
 }
 
 export class LanePass {
@@ -194,10 +196,24 @@ export class LanePass {
   private pump(): void {
     while (this.end === null && this.inFlight < this.window.size && !this.mustCommitFirst()) {
       const pending = this.waiting.shift();
-      if (pending) void this.write(pending);
+      if (pending) void this.write(this.joined(pending));
       else if (this.batcher.ripe && !this.batcher.isEmpty) this.batcher.seal();
       else return;
     }
+  }
+
+  /** With what waits behind it, where that may go together. */
+  private joined(pending: Pending): Pending {
+    const { joins } = this.options;
+    if (!joins || pending.isPart) return pending;
+    for (let next = this.waiting[0]; next && !next.isPart; next = this.waiting[0]) {
+      const { rows, sizeBytes } = pending.batch;
+      if (rows.length + next.batch.rows.length > joins.rows || sizeBytes + next.batch.sizeBytes > joins.bytes) break;
+      pending.batch = joinGathered(pending.batch, next.batch);
+      this.waiting.shift();
+      this.order.splice(this.order.indexOf(next), 1);
+    }
+    return pending;
   }
 
   private mustCommitFirst(): boolean {
@@ -244,7 +260,7 @@ export class LanePass {
 
   /** Two batches take the place of one. */
   private split(pending: Pending, { rows, rejected }: Split): void {
-    const parts = splitGathered(pending.batch, rows, rejected).map(batch => ({ batch, delivered: null }));
+    const parts = splitGathered(pending.batch, rows, rejected).map(batch => ({ batch, delivered: null, isPart: true }));
     this.order.splice(this.order.indexOf(pending), 1, ...parts);
     this.waiting.unshift(...parts);
   }

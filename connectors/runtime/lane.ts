@@ -3,6 +3,7 @@ import type { Random } from '../../core/base/random.ts';
 import type { Append, Lease } from '../../core/engine/engine.ts';
 import type { LogRecord } from '../../core/engine/records.ts';
 import type { BatchLimits } from './batcher.ts';
+import type { SinkCaps } from './contract.ts';
 import type { Rejected, RetryPlan } from './deliver.ts';
 import type { Failure } from './failure.ts';
 import type { Opened } from './replays.ts';
@@ -14,6 +15,8 @@ export interface LaneOptions {
   exactlyOnce: boolean;
   /** As in `SinkCaps`. */
   commitsEach: boolean;
+  /** As in `SinkCaps`. */
+  joins?: SinkCaps['joins'];
   maxInFlight: number;
   /** As in `SinkPartition`. */
   lasts: (topic: string) => boolean;

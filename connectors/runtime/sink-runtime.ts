@@ -176,6 +176,7 @@ class SinkRun {
       lease,
       exactlyOnce: caps.guarantee === 'exactly-once',
       commitsEach: caps.commitsEach ?? false,
+      joins: caps.joins,
       maxInFlight: caps.commitsEach ? 1 : Math.min(caps.maxInFlight, plan.maxInFlight ?? caps.maxInFlight),
       lasts: topic => topic !== plan.replayTopic,
       limits: {

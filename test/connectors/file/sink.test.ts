@@ -266,6 +266,26 @@ describe('the file sink', () => {
     }
   });
 
+  it.each([
+    ['together', {}, [1n, 9n]],
+    [
+      'one by one where a small file is rotated between them',
+      { rotate: { bytes: '1KiB' } },
+      [1, 2, 3, 4, 5, 6, 7, 8, 9].map(BigInt),
+    ],
+  ])('writes batches that waited behind a write %s', async (_, config, nexts) => {
+    const held = Promise.withResolvers<void>();
+    disk.before = call => (call === 'datasync' ? held.promise : undefined);
+    const values = Array.from({ length: 9 }, (_value, i) => String(i));
+    produce(0, ...values);
+    const sink = start({ path: 'a.ndjson', ...config }, linger(0, 1));
+    await until(() => sink.status().counts.in === 9);
+    held.resolve();
+    await written(sink, 9);
+    expect(linesOf('a.ndjson')).toEqual(values);
+    expect(engine.commits.map(({ commit }) => commit.next).filter(next => next > 0n)).toEqual(nexts);
+  });
+
   describe('the disk', () => {
     it('has synced a line before its position moves', async () => {
       let release = (): void => {};
