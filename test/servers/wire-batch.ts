@@ -140,7 +140,8 @@ export function decodeRecords(batch: DecodedBatch): DecodedRecord[] {
   });
 }
 
-export const decodeValues = (batch: DecodedBatch): { offset: number; value: Buffer }[] => decodeRecords(batch);
+export const decodeValues = (batch: DecodedBatch): { offset: number; value: Buffer }[] =>
+  decodeRecords(batch).map(({ offset, value }) => ({ offset, value }));
 
 const TRANSACTIONAL = 0x10;
 const CONTROL = 0x20;
