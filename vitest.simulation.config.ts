@@ -8,6 +8,6 @@ export default defineConfig({
     exclude: process.env['SOAK_COUNT'] === undefined ? ['test/simulation/mutation.test.ts'] : [],
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 600_000,
+    testTimeout: 1_800_000,
   },
 });

@@ -13,7 +13,7 @@ const SUITES: Record<string, { file: string; count: number; unit: string; config
   copiers: { file: 'test/faults/copiers.test.ts', count: 50, unit: 'kills' },
   fuzz: { file: 'test/faults/fuzz.test.ts', count: 100_000, unit: 'frames' },
   powercut: {
-    file: 'test/simulation/powercut.test.ts',
+    file: 'test/simulation/powercut-',
     count: 10_000,
     unit: 'seeds',
     config: 'vitest.simulation.config.ts',

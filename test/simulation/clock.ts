@@ -6,6 +6,8 @@ export class JumpingClock implements Clock {
   private wall: number;
   private timers: { at: number; order: number; callback: () => void }[] = [];
   private made = 0;
+  /** Nothing is due before it. */
+  private earliest = Infinity;
 
   constructor(from: { time: number; wall: number } = { time: 0, wall: 1_700_000_000_000 }) {
     this.time = from.time;
@@ -23,6 +25,7 @@ export class JumpingClock implements Clock {
   setTimer(delayMs: number, callback: () => void): { cancel(): void } {
     const timer = { at: this.time + Math.max(0, delayMs), order: this.made++, callback };
     this.timers.push(timer);
+    this.earliest = Math.min(this.earliest, timer.at);
     return { cancel: () => (this.timers = this.timers.filter(other => other !== timer)) };
   }
 
@@ -30,12 +33,12 @@ export class JumpingClock implements Clock {
   advance(ms: number): void {
     this.time += ms;
     this.wall += ms;
-    for (;;) {
+    while (this.earliest <= this.time) {
       const due = this.timers.filter(({ at }) => at <= this.time).toSorted((a, b) => a.at - b.at || a.order - b.order);
       const first = due[0];
-      if (!first) return;
       this.timers = this.timers.filter(timer => timer !== first);
-      first.callback();
+      this.earliest = this.timers.reduce((least, { at }) => Math.min(least, at), Infinity);
+      first?.callback();
     }
   }
 

@@ -8,6 +8,10 @@ export interface Figures extends WarehouseCounts {
   cuts: number;
   kills: number;
   stops: number;
+  /** Cuts and kills while a log of records, or one of transactions and positions, had writes that no sync covered. */
+  inAppend: number;
+  inCommit: number;
+  /** Before recovery was through. */
   inRecovery: number;
   /** Rounds of compaction that changed a file. */
   compactions: number;
@@ -18,6 +22,10 @@ export interface Figures extends WarehouseCounts {
   topics: number;
   /** Cuts right behind a new name, a truncation or a sync. */
   steered: number;
+  /** Lines in committed files, files that were rotated, and starts that found more in them than was committed. */
+  fileLines: number;
+  rotations: number;
+  filesCut: number;
 }
 
 export const noFigures = (): Figures => ({
@@ -27,12 +35,17 @@ export const noFigures = (): Figures => ({
   cuts: 0,
   kills: 0,
   stops: 0,
+  inAppend: 0,
+  inCommit: 0,
   inRecovery: 0,
   compactions: 0,
   compactionsCut: 0,
   trimmed: 0,
   topics: 0,
   steered: 0,
+  fileLines: 0,
+  rotations: 0,
+  filesCut: 0,
   lostAnswers: 0,
   refused: 0,
 });

@@ -20,10 +20,9 @@ import {
 import type { FaultDisk } from '../core/log/fault-disk.ts';
 import type { JumpingClock } from './clock.ts';
 
-export const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
-
+/** So many turns of the event loop. */
 export async function turns(count: number): Promise<void> {
-  for (; count > 0; count--) await turn();
+  for (; count > 0; count--) await new Promise(resolve => setImmediate(resolve));
 }
 
 /** Where a defect may be put in, for the proof that the suite would find it. */
@@ -121,6 +120,11 @@ export class Life {
     await this.engine.close();
     await this.broker.close();
     await this.store.close();
+  }
+
+  /** So many turns of the world that this process lives in. */
+  turns(count: number): Promise<void> {
+    return this.disk.turns(count);
   }
 
   /** For ever, once the process is gone. */

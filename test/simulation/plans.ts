@@ -1,10 +1,10 @@
-import type { OutputPlan, PipelinePlan, SinkPlan } from '../../etl/definition/plan.ts';
+import type { ConnectorPlan, OutputPlan, PipelinePlan, SinkPlan } from '../../etl/definition/plan.ts';
 import type { ChainStep, StoredModule } from '../../etl/sandbox/sandbox.ts';
 import { PASSTHROUGH, SIFT, SORT } from './sandbox.ts';
 
 /*
- * What runs: in -> one (passthrough, sort) -> mid and odd -> two (sift), which reads mid -> out and rest -> the sinks.
- * Dead letters go to one.dead and two.dead.
+ * What runs: in -> one (passthrough, sort) -> mid and odd -> two (sift), which reads mid -> out and rest -> two sinks
+ * of `out`: the warehouse and files. Dead letters go to one.dead and two.dead, the latter on to files.
  */
 
 const output = (name: string, topic: string, codec: OutputPlan['codec']): OutputPlan => ({
@@ -39,7 +39,14 @@ const sink = (name: string, type: string, config: unknown): SinkPlan => ({
   onGap: 'stop',
 });
 
-function plan(name: string, source: string, steps: ChainStep[], outputs: OutputPlan[], sinks: SinkPlan[]) {
+function plan(
+  name: string,
+  source: string,
+  steps: ChainStep[],
+  outputs: OutputPlan[],
+  sinks: SinkPlan[],
+  deadLetter: ConnectorPlan | null,
+) {
   const made: PipelinePlan = {
     name,
     file: `${name}.toml`,
@@ -56,7 +63,7 @@ function plan(name: string, source: string, steps: ChainStep[], outputs: OutputP
     outputs,
     sinks,
     deadLetterTopic: `${name}.dead`,
-    deadLetter: null,
+    deadLetter,
     tests: [],
   };
   return { plan: made, steps };
@@ -69,12 +76,17 @@ export const PLANS = [
     [step('pass', PASSTHROUGH), step('sort', SORT)],
     [output('default', 'mid', 'none'), output('suspect', 'odd', 'zstd')],
     [],
+    null,
   ),
   plan(
     'two',
     'mid',
     [step('sift', SIFT)],
     [output('default', 'out', 'none'), output('suspect', 'rest', 'none')],
-    [sink('warehouse', 'warehouse', {})],
+    [
+      sink('warehouse', 'warehouse', {}),
+      sink('files', 'file', { path: 'files/rows.ndjson', envelope: true, rotate: { bytes: 4000 } }),
+    ],
+    { type: 'file', config: { path: 'files/letters/{partition}.ndjson', envelope: false } },
   ),
 ];

@@ -2,7 +2,11 @@ import type { Random } from '../../core/base/random.ts';
 import { type BatchOptions, encodeBatch } from '../../core/log/record.ts';
 import { TransactionalClient } from '../core/broker/transactions/client.ts';
 import { KINDS } from './checker/model.ts';
-import { type Life, turns } from './life.ts';
+import type { Life } from './life.ts';
+
+/** What a transaction says to a commit once it is aborted for taking longer than this. */
+const INVALID_TXN_STATE = 48;
+const TIMEOUT_MS = 600_000;
 
 /** A value that was handed to the broker, and what is known of it. */
 export interface Sent {
@@ -16,6 +20,7 @@ export interface Sent {
 
 export interface Transaction {
   values: Sent[];
+  begun: number;
   asked: 'commit' | 'abort' | null;
   outcome: 'committed' | 'aborted' | 'unknown';
 }
@@ -123,7 +128,7 @@ export class IdempotentProducer extends Producer {
       sends.push(this.send(life, partition, batch));
       // An impatient client: both answers are about the same records.
       if (this.random.float() < 0.1) sends.push(this.send(life, partition, batch));
-      await turns(this.below(3));
+      await life.turns(this.below(3));
     }
     await Promise.all(sends);
   }
@@ -160,11 +165,12 @@ export class TransactionalProducer extends Producer {
     if (last && this.ending && this.random.float() < 0.6) {
       client.take(this.ending.producerId, this.ending.producerEpoch);
       const errorCode = await client.end(last.asked === 'commit', { version: this.version === 2 ? 5 : 3 });
-      if (errorCode !== 0) throw new Error(`${this.name}: the end asked again has error ${errorCode}`);
-      last.outcome = last.asked === 'commit' ? 'committed' : 'aborted';
+      const isLate = errorCode === INVALID_TXN_STATE && life.clock.now() - last.begun >= TIMEOUT_MS;
+      if (errorCode !== 0 && !isLate) throw new Error(`${this.name}: the end asked again has error ${errorCode}`);
+      last.outcome = last.asked === 'commit' && !isLate ? 'committed' : 'aborted';
     }
     this.ending = null;
-    const errorCode = await client.init({ timeoutMs: 600_000 });
+    const errorCode = await client.init({ timeoutMs: TIMEOUT_MS });
     if (errorCode !== 0) throw new Error(`${this.name}: init has error ${errorCode}`);
     this.client = client;
   }
@@ -172,7 +178,7 @@ export class TransactionalProducer extends Producer {
   async once(life: Life): Promise<void> {
     const { client, version } = this;
     if (!client) throw new Error('not back yet');
-    const mine: Transaction = { values: [], asked: null, outcome: 'unknown' };
+    const mine: Transaction = { values: [], begun: life.clock.now(), asked: null, outcome: 'unknown' };
     this.last = mine;
     this.transactions.push(mine);
     const partitions = Array.from({ length: this.partitions }, (_, i) => i).filter(() => this.random.float() < 0.7);
@@ -191,7 +197,7 @@ export class TransactionalProducer extends Producer {
         this.allWell(await sending);
       }
     }
-    await turns(this.below(10));
+    await life.turns(this.below(10));
     await life.unlessOver();
     mine.asked = this.random.float() < 0.65 ? 'commit' : 'abort';
     this.ending = client.copy();

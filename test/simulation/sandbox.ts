@@ -7,17 +7,21 @@ import type { ChainMessage } from '../../etl/sandbox/messages.ts';
 import type { ChainSpec, Lane, LaneTask, Sandbox, StoredModule, TaskResult } from '../../etl/sandbox/sandbox.ts';
 import { WorkerLane, type WorkerShared } from '../../etl/sandbox/worker-lane.ts';
 import { assemble, guestText, moduleOf } from '../etl/sandbox/guests.ts';
-import { type Life, turns } from './life.ts';
+import type { Life } from './life.ts';
 
 /* Real modules, run by what runs inside a worker, on this thread: no other thread has a say in the order of things. */
 
+/** Small, since each life has six of them, and memory of guests makes V8 collect garbage. */
+const OUTPUT_AT = 256 * 1024;
+
 export const PASSTHROUGH = moduleOf(readFileSync('modules/passthrough/passthrough.wasm'), 'passthrough');
 /** Acts on the first character of a value, as `checker/model.ts` tells. */
-export const SORT = moduleOf(assemble(guestText()), 'sort');
+export const SORT = moduleOf(assemble(guestText({ outputAt: OUTPUT_AT })), 'sort');
 /** Small letters: what `sort` has doubled passes. */
 export const SIFT = moduleOf(
   assemble(
     guestText({
+      outputAt: OUTPUT_AT,
       special: `
         (if (i32.eq (local.get $kind) (i32.const 50)) (then (local.set $kind (i32.const 0))))
         (if (i32.eq (local.get $kind) (i32.const 100)) (then (local.set $kind (i32.const 68))))
@@ -78,7 +82,7 @@ class InProcessLane implements Lane {
   }
 
   private async runNow({ batches, from, samples }: LaneTask): Promise<TaskResult> {
-    await turns(1 + Math.floor(this.random.float() * 3));
+    await this.life.turns(1 + Math.floor(this.random.float() * 3));
     await this.life.unlessOver();
     const { buffer, byteOffset, length } = batches;
     const at = this.life.clock.now();

@@ -9,7 +9,7 @@ import type {
 } from '../../connectors/runtime/contract.ts';
 import { SinkError } from '../../connectors/runtime/sink-error.ts';
 import { isTaken } from './checker/model.ts';
-import { type Life, turns } from './life.ts';
+import type { Life } from './life.ts';
 
 /**
  * A system elsewhere, whose data no power cut here touches: streams of rows that are appended at a given row number, as
@@ -93,7 +93,7 @@ class Writer implements PartitionWriter {
       this.places.set(first, (place = this.next));
       this.next += taken.length;
     }
-    await turns(Math.floor(this.random.float() * 6));
+    await this.life.turns(Math.floor(this.random.float() * 6));
     if (this.life.isOver && this.random.float() < 0.5) await this.life.unlessOver();
     if (this.random.float() < 0.03) throw new SinkError('throttled', 'BUSY', 'not now');
     try {
@@ -102,7 +102,7 @@ class Writer implements PartitionWriter {
       if (!(error instanceof SinkError)) this.failed(error);
       throw error;
     }
-    await turns(Math.floor(this.random.float() * 6));
+    await this.life.turns(Math.floor(this.random.float() * 6));
     await this.life.unlessOver();
     if (this.random.float() < 0.08) {
       this.counts.lostAnswers++;

@@ -11,10 +11,13 @@ const KEEPS: Record<Fate, number> = { lost: 0, some: 0.5, kept: 1 };
 
 type Change = { kind: 'write'; position: number; bytes: Buffer } | { kind: 'truncate'; length: number };
 
-/** Bytes that grow; a gap is zeros. */
+const EMPTY = Buffer.alloc(0);
+
+/** Bytes that grow; a gap is zeros. Copies share them until one of both changes. */
 class Content {
   length = 0;
-  private bytes = Buffer.alloc(1024);
+  private bytes = EMPTY;
+  private isShared = false;
 
   apply(change: Change): void {
     if (change.kind === 'truncate') {
@@ -35,15 +38,18 @@ class Content {
   copy(): Content {
     const copy = new Content();
     copy.length = this.length;
-    copy.bytes = Buffer.from(this.bytes);
+    copy.bytes = this.bytes;
+    copy.isShared = this.isShared = true;
     return copy;
   }
 
   private reserve(length: number): void {
-    if (length <= this.bytes.length) return;
-    const grown = Buffer.alloc(Math.max(length, this.bytes.length * 2));
-    this.bytes.copy(grown);
-    this.bytes = grown;
+    if (length <= this.bytes.length && !this.isShared) return;
+    const grown = length <= this.bytes.length ? this.bytes.length : Math.max(length, this.bytes.length * 2);
+    const bytes = Buffer.alloc(grown);
+    this.bytes.copy(bytes);
+    this.bytes = bytes;
+    this.isShared = false;
   }
 }
 
@@ -82,6 +88,8 @@ export class FaultDisk implements Disk {
   onEvent: (event: DiskEvent, path: string) => void = () => {};
   /** Asked at every sync, on the stack of whoever wants it: true makes it a sync that does nothing. */
   skipsSync: (path: string) => boolean = () => false;
+  /** Waits for so many turns of the event loop. */
+  turns: (count: number) => Promise<void> = turnsOfTheLoop;
   private readonly random: Random;
   private readonly names: Names;
   private readonly durableNames: Names;
@@ -110,7 +118,7 @@ export class FaultDisk implements Disk {
         survivors.set(path, copy);
       }
     }
-    return new FaultDisk(this.random, survivors, new Map(survivors));
+    return this.next(survivors, new Map(survivors));
   }
 
   /** Only the process goes (kill -9): everything written is there, and as far from durable as it was. */
@@ -126,7 +134,7 @@ export class FaultDisk implements Disk {
           return [path, twin];
         }),
       );
-    const next = new FaultDisk(this.random, copy(this.names), copy(this.durableNames));
+    const next = this.next(copy(this.names), copy(this.durableNames));
     next.pendingNames = this.pendingNames.map(change =>
       'node' in change && change.node !== 'directory'
         ? { ...change, node: copies.get(change.node) ?? change.node }
@@ -167,7 +175,7 @@ export class FaultDisk implements Disk {
     await this.pass();
     const prefix = `${path}/`;
     return [...this.names.keys()]
-      .filter(name => name.startsWith(prefix) && !name.slice(prefix.length).includes('/'))
+      .filter(name => name.startsWith(prefix) && !name.includes('/', prefix.length))
       .map(name => name.slice(prefix.length));
   }
 
@@ -210,6 +218,21 @@ export class FaultDisk implements Disk {
     return { free: this.faults.capacity - this.usedBytes(), total: this.faults.capacity };
   }
 
+  /** Files that have changes which no completed sync covers. */
+  unsynced(): string[] {
+    return [...this.names].filter(([, node]) => node !== 'directory' && node.pending.length > 0).map(([path]) => path);
+  }
+
+  /** Everything below a folder as programs see it now, by path. */
+  contents(folder: string): Map<string, Uint8Array> {
+    const found = new Map<string, Uint8Array>();
+    for (const [path, node] of this.names) {
+      if (node === 'directory' || !path.startsWith(`${folder}/`)) continue;
+      found.set(path.slice(folder.length + 1), Uint8Array.from(node.content.slice(0, node.content.length)));
+    }
+    return found;
+  }
+
   private fileOf(path: string, node: Inode): DiskFile {
     const write = (buffers: readonly Uint8Array[], position: number): number => {
       let bytes = Buffer.concat(buffers);
@@ -222,7 +245,7 @@ export class FaultDisk implements Disk {
         if (grown > room) bytes = bytes.subarray(0, Math.max(0, bytes.length - (grown - room)));
       }
       if (bytes.length === 0) throw failure('ENOSPC', path);
-      const change: Change = { kind: 'write', position, bytes: Buffer.from(bytes) };
+      const change: Change = { kind: 'write', position, bytes };
       node.content.apply(change);
       node.pending.push(change);
       return bytes.length;
@@ -281,10 +304,14 @@ export class FaultDisk implements Disk {
 
   /** Some turns of the event loop; for ever once the disk is dead. */
   private async pass(most = 3): Promise<void> {
-    for (let turns = Math.floor(this.random.float() * most); turns >= 0; turns--) {
-      await new Promise(resolve => setImmediate(resolve));
-    }
+    await this.turns(1 + Math.floor(this.random.float() * most));
     if (this.dead) await new Promise(() => {});
+  }
+
+  private next(names: Names, durableNames: Names): FaultDisk {
+    const next = new FaultDisk(this.random, names, durableNames);
+    next.turns = this.turns;
+    return next;
   }
 
   private usedBytes(): number {
@@ -324,6 +351,10 @@ export class FaultDisk implements Disk {
   }
 }
 
+async function turnsOfTheLoop(count: number): Promise<void> {
+  for (; count > 0; count--) await new Promise(resolve => setImmediate(resolve));
+}
+
 function copyOf(node: Inode): Inode {
   return { content: node.content.copy(), durable: node.durable.copy(), pending: [...node.pending] };
 }
@@ -338,6 +369,7 @@ function applyName(names: Names, change: NameChange): void {
   else {
     names.delete(change.from);
     names.set(change.to, change.node);
+    if (change.node !== 'directory') return;
     for (const [path, node] of names) {
       if (!path.startsWith(`${change.from}/`)) continue;
       names.delete(path);

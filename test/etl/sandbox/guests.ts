@@ -16,26 +16,34 @@ export function assemble(text: string): Uint8Array {
  * A guest that passes every record on, and treats those specially whose value begins with one of these characters:
  * `T` trap, `L` loop, `S` recurse without end, `M` eat memory, `F` fail it, `D` drop it, `2` emit it twice, `R` route 1,
  * `B` big output (many times the record), `G` garbage (what `garbage` does to the frame), `X` tells lies about progress.
- * The input lies at 64 KiB, the output at 8 MiB. Progress is reported when `capabilities` has bit 1.
+ * The input lies at 64 KiB, the output at `outputAt` (8 MiB), with half as much room. Progress is reported when `capabilities` has bit 1.
  */
 export function guestText(
-  options: { capabilities?: number; garbage?: string; init?: string; extra?: string; special?: string } = {},
+  options: {
+    capabilities?: number;
+    garbage?: string;
+    init?: string;
+    extra?: string;
+    special?: string;
+    outputAt?: number;
+  } = {},
 ): string {
-  const { capabilities = 1, garbage = '', init = '', extra = '', special = '' } = options;
+  const { capabilities = 1, garbage = '', init = '', extra = '', special = '', outputAt = 8_388_608 } = options;
+  const pages = Math.ceil((outputAt * 1.5625) / 65_536);
   return `(module
   (import "millstream" "progress" (func $progress (param i32)))
   (import "millstream" "fail" (func $fail (param i32 i32 i32 i32 i32)))
   (import "millstream" "log" (func $log (param i32 i32 i32)))
   ${extra}
-  (memory (export "memory") 200)
-  (global $out (mut i32) (i32.const 8388608))
+  (memory (export "memory") ${pages})
+  (global $out (mut i32) (i32.const ${outputAt}))
   (global $count (mut i32) (i32.const 0))
   (global $seen (mut i32) (i32.const 0))
   (data (i32.const 16) "REFUSED")
   (data (i32.const 32) "this value is refused")
   (func (export "millstream_abi_v1") (result i32) (i32.const ${capabilities}))
   (func (export "millstream_alloc") (param i32) (result i32)
-    (if (i32.gt_u (local.get 0) (i32.const 8323072)) (then (unreachable)))
+    (if (i32.gt_u (local.get 0) (i32.const ${outputAt - 65_536})) (then (unreachable)))
     (i32.const 65536))
   ${init}
   (func $recurse (param i32) (result i32) (i32.add (i32.const 1) (call $recurse (i32.add (local.get 0) (i32.const 1)))))
@@ -77,7 +85,7 @@ export function guestText(
     (local $at i32) (local $i i32) (local $n i32) (local $body i32) (local $length i32) (local $kind i32) (local $bad i32)
     (local.set $n (i32.load offset=4 (local.get $ptr)))
     (local.set $at (i32.add (local.get $ptr) (i32.load16_u offset=2 (local.get $ptr))))
-    (global.set $out (i32.const 8388616))
+    (global.set $out (i32.const ${outputAt + 8}))
     (global.set $count (i32.const 0))
     (block $done (loop $next
       (br_if $done (i32.ge_u (local.get $i) (local.get $n)))
@@ -92,12 +100,12 @@ export function guestText(
       (local.set $at (i32.add (local.get $body) (local.get $length)))
       (local.set $i (i32.add (local.get $i) (i32.const 1)))
       (br $next)))
-    (i32.store (i32.const 8388608) (i32.const 0x00080001))
-    (i32.store (i32.const 8388612) (global.get $count))
+    (i32.store (i32.const ${outputAt}) (i32.const 0x00080001))
+    (i32.store (i32.const ${outputAt + 4}) (global.get $count))
     (if (local.get $bad) (then ${garbage}))
     (if (i32.eqz (global.get $count)) (then (return (i64.const 0))))
-    (i64.or (i64.shl (i64.const 8388608) (i64.const 32))
-            (i64.extend_i32_u (i32.sub (global.get $out) (i32.const 8388608))))))`;
+    (i64.or (i64.shl (i64.const ${outputAt}) (i64.const 32))
+            (i64.extend_i32_u (i32.sub (global.get $out) (i32.const ${outputAt}))))))`;
 }
 
 export function moduleOf(bytes: Uint8Array, name = 'guest'): StoredModule {

@@ -12,7 +12,9 @@ export interface Seen {
   rows: (topic: string, partition: number) => readonly string[];
 }
 
-const text = (record: Read): string => record.value ?? '';
+export type Committed = Read;
+
+export const text = (record: Read): string => record.value ?? '';
 const below = (records: readonly Read[], offset: number): Read[] => records.filter(record => record.offset < offset);
 
 /** Outputs, dead letters, positions, states and rows are exactly those of the committed inputs. */
@@ -32,6 +34,8 @@ export function checkDone(seen: Seen): void {
     ['millstream.one', 'in'],
     ['millstream.two', 'mid'],
     ['millstream.two.warehouse', 'out'],
+    ['millstream.two.files', 'out'],
+    ['millstream.two.dead_letter', 'two.dead'],
   ];
   for (let partition = 0; partition < seen.partitions; partition++) {
     for (const [group, topic] of ends) {
@@ -79,7 +83,8 @@ function checkPipeline(
   same(sinks, otherDead, letters, 'what the sinks refused');
 }
 
-function letterOf(record: Read): string {
+/** What killed it, where, and what it is. */
+export function letterOf(record: Read): string {
   const say = (name: string): string => record.headers.get(`millstream.dl.${name}`) ?? '';
   return `${say('name')} ${say('code')} ${say('offset')} ${text(record)}`;
 }
@@ -108,7 +113,7 @@ function checkWarehouse(seen: Seen, partition: number): void {
   }
 }
 
-function positionIn(seen: Seen, group: string, topic: string, partition: number): number {
+export function positionIn(seen: Seen, group: string, topic: string, partition: number): number {
   const { offset } = seen.position(group, topic, partition);
   const { servedEnd, name } = seen.history(topic, partition);
   if (offset > servedEnd) throw new Error(`${group} is at ${offset} of ${name}, which ends at ${servedEnd}`);
@@ -119,7 +124,7 @@ function compare(history: History, expected: readonly string[], what: string): v
   same(history.committed().map(text), expected, history, what);
 }
 
-function same(found: readonly string[], expected: readonly string[], history: History, what: string): void {
+export function same(found: readonly string[], expected: readonly string[], history: History, what: string): void {
   const at = expected.findIndex((value, i) => value !== found[i]);
   if (at < 0 && found.length === expected.length) return;
   const from = at < 0 ? expected.length : at;

@@ -1,0 +1,3 @@
+import { powerCuts } from './powercut.ts';
+
+powerCuts(1);
