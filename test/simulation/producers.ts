@@ -4,8 +4,8 @@ import { TransactionalClient } from '../core/broker/transactions/client.ts';
 import { KINDS } from './checker/model.ts';
 import type { Life } from './life.ts';
 
-/** What a transaction says to a commit once it is aborted for taking longer than this. */
-const INVALID_TXN_STATE = 48;
+/** INVALID_TXN_STATE and, without epochs that every end bumps, PRODUCER_FENCED: it was aborted for taking so long. */
+const TOO_LATE = [48, 90];
 const TIMEOUT_MS = 600_000;
 
 /** A value that was handed to the broker, and what is known of it. */
@@ -165,7 +165,7 @@ export class TransactionalProducer extends Producer {
     if (last && this.ending && this.random.float() < 0.6) {
       client.take(this.ending.producerId, this.ending.producerEpoch);
       const errorCode = await client.end(last.asked === 'commit', { version: this.version === 2 ? 5 : 3 });
-      const isLate = errorCode === INVALID_TXN_STATE && life.clock.now() - last.begun >= TIMEOUT_MS;
+      const isLate = TOO_LATE.includes(errorCode) && life.clock.now() - last.begun >= TIMEOUT_MS;
       if (errorCode !== 0 && !isLate) throw new Error(`${this.name}: the end asked again has error ${errorCode}`);
       last.outcome = last.asked === 'commit' && !isLate ? 'committed' : 'aborted';
     }

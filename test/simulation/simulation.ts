@@ -76,11 +76,11 @@ export class Simulation {
     this.disk.turns = this.wheel.wait;
     const pick = (...values: number[]): number => values[this.below(values.length)] as number;
     this.sizes = {
-      segmentBytes: pick(1_500, 4_000, 15_000),
+      segmentBytes: pick(2_500, 6_000, 15_000),
       cacheBytes: pick(0, 1e6, 1e6),
       recoveryBytes: pick(2_000, 10_000),
       preallocateBytes: pick(0, 0, 8_192),
-      journalBytes: pick(1_500, 5_000),
+      journalBytes: pick(2_500, 6_000),
       retentionBytes: pick(-1, 4_000),
     };
     this.administrator = new Administrator(this.random, this.histories, (topic, partition) =>
@@ -126,7 +126,7 @@ export class Simulation {
 
   private async untilUp(): Promise<void> {
     for (let i = 0; !this.life.isUp; i++) {
-      if (i > 5_000) throw new Error('the process does not start');
+      if (i > 50_000) throw new Error('the process does not start');
       await this.step();
     }
   }
@@ -174,7 +174,7 @@ export class Simulation {
           life,
           () => producer.comeBack(life),
           () => producer.once(life),
-          24,
+          40,
         );
       }
       this.work(

@@ -5,6 +5,9 @@ import type { DiskEvent } from '../core/log/fault-disk.ts';
 const MOMENTS: [event: DiskEvent, path: RegExp][] = [
   ['name', /\.swap$/],
   ['name', /\.swap$/],
+  ['name', /\.swap$/],
+  ['name', /\.swap$/],
+  ['name', /\.swap$/],
   ['name', /\.cleaned$/],
   ['name', /\.log$/],
   ['name', /-checkpoint$/],
