@@ -157,7 +157,8 @@ export function transactionHandlers(options: TransactionHandlersOptions): Handle
       let codes: number[];
       try {
         const implicit = apiVersion >= IMPLICIT_OFFSETS_FROM;
-        transactions.admit(transactionalId, body, groups.journalKey, implicit);
+        // As in Kafka: with nothing to write no transaction begins, of which a crash would leave no trace.
+        if (positions.length > 0) transactions.admit(transactionalId, body, groups.journalKey, implicit);
         codes = await groups.commitInTransaction(groupId, { memberId, groupInstanceId, generationId }, body, positions);
       } catch (error) {
         const code = codeOf(error, false);

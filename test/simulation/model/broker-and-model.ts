@@ -4,7 +4,7 @@ import { type Fate, FaultDisk } from '../../core/log/fault-disk.ts';
 import { JumpingClock } from '../clock.ts';
 import { Life } from '../life.ts';
 import { LogModel, type Write } from './log-model.ts';
-import { TransactionModel } from './transaction-model.ts';
+import { type Position, TransactionModel } from './transaction-model.ts';
 
 export const PARTITIONS = 2;
 export const GROUP = 'group';
@@ -33,7 +33,7 @@ export class BrokerAndModel {
   protected readonly topics = new Map<string, LogModel[]>();
   protected readonly transactions = new Map<string, TransactionModel>();
   protected readonly clients: Client[] = [];
-  protected readonly positions = new Map<string, number>();
+  protected readonly positions = new Map<string, Position>();
   protected readonly producer: Idempotent = { producerId: -1, next: new Map() };
   protected disk: FaultDisk;
   protected clock = new JumpingClock();
@@ -87,6 +87,10 @@ export class BrokerAndModel {
 
   protected pick<T>(choices: readonly T[]): T {
     return choices[this.below(choices.length)] as T;
+  }
+
+  protected positionOf(offset: number): Position {
+    return { offset, writtenAs: this.count++ };
   }
 
   protected below(limit: number): number {

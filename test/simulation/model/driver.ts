@@ -162,10 +162,11 @@ export class Driver extends PlainRequests {
     const admitted = model.fence(epoch) !== 0 ? 47 : isAdmitted ? 0 : 48;
     const expected = this.topics.has(topic) ? admitted : 3;
     this.same(`${id} commits an offset`, answer.topics[0]?.partitions[0]?.errorCode, expected);
-    if (admitted === 0) {
+    // Positions of unknown topics alone begin no transaction.
+    if (expected === 0) {
       model.begin(this.clock.now());
       model.partitions.add('group');
-      if (expected === 0) model.positions.set(`${topic}/${partition}`, offset);
+      model.positions.set(`${topic}/${partition}`, this.positionOf(offset));
     }
     return `${id}, ${topic}-${partition} to ${offset}, error ${expected}`;
   }
@@ -193,7 +194,9 @@ export class Driver extends PlainRequests {
 
   protected finish(model: TransactionModel, outcome: Outcome, epoch: number): void {
     for (const logs of this.topics.values()) for (const log of logs) log.mark(model.producerId, epoch, outcome);
-    if (outcome === 'commit') for (const [key, offset] of model.positions) this.positions.set(key, offset);
+    for (const [key, position] of outcome === 'commit' ? model.positions : []) {
+      if (position.writtenAs > (this.positions.get(key)?.writtenAs ?? -1)) this.positions.set(key, position);
+    }
     model.ended(outcome, epoch);
   }
 

@@ -119,7 +119,7 @@ export class PlainRequests extends BrokerAndModel {
     const answer = await this.life.ask(8, 7, { groupId: GROUP, memberId: '', topics });
     const expected = this.topics.has(topic) ? 0 : 3;
     this.same(topic, answer.topics[0]?.partitions[0]?.errorCode, expected);
-    if (expected === 0) this.positions.set(`${topic}/${partitionIndex}`, committedOffset);
+    if (expected === 0) this.positions.set(`${topic}/${partitionIndex}`, this.positionOf(committedOffset));
     return `${topic}-${partitionIndex} to ${committedOffset}, error ${expected}`;
   }
 
@@ -132,7 +132,7 @@ export class PlainRequests extends BrokerAndModel {
     const isOpen = [...this.transactions.values()].some(({ positions }) => positions.has(key));
     const errorCode = requireStable && isOpen ? 88 : 0;
     this.same('error', found?.errorCode, errorCode);
-    const offset = errorCode === 0 ? (this.positions.get(key) ?? -1) : -1;
+    const offset = errorCode === 0 ? (this.positions.get(key)?.offset ?? -1) : -1;
     this.same('offset', found?.committedOffset, offset);
     return `${topic}-${partition} is at ${offset}, error ${errorCode}`;
   }

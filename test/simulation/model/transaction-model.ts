@@ -1,5 +1,12 @@
 /** One transactional id as KIP-98, KIP-360 and KIP-890 tell it. Knows nothing of the broker's code. */
 
+/** A group's position: of several the one counts that was written last, whenever its transaction was committed. */
+export interface Position {
+  offset: number;
+  /** Grows with each one written. */
+  writtenAs: number;
+}
+
 type State = 'Empty' | 'Ongoing' | 'CompleteCommit' | 'CompleteAbort';
 export type Outcome = 'commit' | 'abort';
 
@@ -15,7 +22,7 @@ export class TransactionModel {
   readonly partitions = new Set<string>();
   startedAt = 0;
   /** Positions that count with the commit. */
-  readonly positions = new Map<string, number>();
+  readonly positions = new Map<string, Position>();
   /** 2: the epoch grows with each transaction. */
   readonly version: 1 | 2;
   readonly timeoutMs: number;

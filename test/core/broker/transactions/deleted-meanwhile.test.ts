@@ -1,58 +1,8 @@
 import { expect, test } from 'vitest';
 import { silentLogger } from '../../../../core/base/logger.ts';
-import { seededRandom } from '../../../../core/base/random.ts';
 import { EmbeddedEngine } from '../../../../core/engine/embedded.ts';
 import type { Lease } from '../../../../core/engine/engine.ts';
-import type { LogStore, PartitionLog } from '../../../../core/log/log.ts';
-import { FaultDisk } from '../../log/fault-disk.ts';
-import { ManualClock } from '../../log/manual-clock.ts';
-import { TestBroker } from '../harness.ts';
-import { TransactionalClient } from './client.ts';
-
-/** Logs whose reads are handed over once `until` resolves. */
-function slowReads(store: LogStore, until: () => Promise<unknown>): LogStore {
-  return new Proxy(store, {
-    get(target, name) {
-      const value: unknown = Reflect.get(target, name, target);
-      if (name !== 'open') return typeof value === 'function' ? value.bind(target) : value;
-      return async (...args: Parameters<LogStore['open']>): Promise<PartitionLog> =>
-        slowLog(await target.open(...args), until);
-    },
-  });
-}
-
-function slowLog(log: PartitionLog, until: () => Promise<unknown>): PartitionLog {
-  return new Proxy(log, {
-    get(target, name) {
-      const value: unknown = Reflect.get(target, name, target);
-      if (typeof value !== 'function') return value;
-      if (name !== 'read') return value.bind(target);
-      return async (...args: Parameters<PartitionLog['read']>) => {
-        const result = await target.read(...args);
-        await until();
-        return result;
-      };
-    },
-  });
-}
-
-const gate: { until: Promise<unknown> } = { until: Promise.resolve() };
-
-/** Ten aborted transactions, each in a segment of its own. */
-async function aborted(): Promise<TestBroker> {
-  const broker = await TestBroker.open({
-    directory: '/data',
-    disk: new FaultDisk(seededRandom(1)),
-    clock: new ManualClock(),
-    config: { segmentBytes: 100 },
-    wrapStore: store => slowReads(store, () => gate.until),
-  });
-  await broker.broker.topics.ensure({ name: 'orders', partitions: 1 });
-  const client = new TransactionalClient(broker, 'writer');
-  await client.init();
-  for (let i = 0; i < 10; i++) expect(await client.transact('orders', 0, [`aborted ${i}`], false)).toBe(0);
-  return broker;
-}
+import { aborted, gate } from './slow-reads.ts';
 
 /* The index of aborted transactions goes with the records: what was read just before must not pass for committed. */
 

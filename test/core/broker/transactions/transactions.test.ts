@@ -264,6 +264,14 @@ describe('a transaction of version 2', () => {
     expect(producer.producerEpoch).toBe(producerEpoch + 1);
   });
 
+  it('does not begin with positions of unknown topics alone', async () => {
+    await producer.init({ version: 5 });
+    expect(await producer.commitOffset('readers', 'nowhere', 0, 3, 5)).toBe(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+    expect(await producer.end(true, { version: 5 })).toBe(ErrorCode.INVALID_TXN_STATE);
+    expect(await producer.commitOffset('readers', 'input', 0, 3, 5)).toBe(0);
+    expect(await producer.end(true, { version: 5 })).toBe(0);
+  });
+
   it('gets a new producer id when its epochs are used up', async () => {
     await producer.init({ version: 5 });
     const { producerId } = producer;
