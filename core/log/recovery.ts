@@ -76,14 +76,15 @@ export async function recoverLog(
     await removeSegments(context, directory, bases);
     active = newSegment(context, directory, options.startOffset);
     segments = [active];
+    clean = false;
   }
   for (const segment of segments) {
     if (segment === active || !segment.isWritable) continue;
     await segment.seal(syncFile);
     await segment.unload();
   }
+  // Names become durable with the epoch that begins after all but a clean stop.
   if (!clean) await active.datasync(syncFile);
-  await sync.syncDirectory(directory);
   const startOffset = Math.max(options.startOffset, segments[0]?.baseOffset ?? 0);
   const firstTimestamp = active.sizeBytes > 0 ? await readFirstTimestamp(active) : null;
   return { segments, active, startOffset, clean, scannedBytes, firstTimestamp };

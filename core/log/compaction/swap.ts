@@ -7,7 +7,7 @@ import { scanBatches } from '../scan.ts';
  *   1. <base>.log.cleaned and its indexes are written and synced                    a crash: discarded
  *   2. <base>.log.cleaned is renamed to <base>.log.swap, the folder synced          from here on it counts
  *   3. the originals' indexes, and the originals but the first, are removed, synced a crash: recovery goes on from here
- *   4. the indexes and at last the log are renamed into place, the folder synced
+ *   4. the indexes and at last the log are renamed into place; not synced: a crash goes back to 3
  * The swap file itself says how far it reaches: compaction always keeps the header of a segment's last batch.
  */
 export const CLEANED = '.cleaned';
@@ -27,7 +27,6 @@ export async function swapIn(context: LogContext, directory: string, bases: read
     await disk.rename(path(base, suffix + CLEANED), path(base, suffix));
   }
   await disk.rename(path(base, SWAP_LOG), path(base, SUFFIX.log));
-  await sync.syncDirectory(directory);
 }
 
 async function removeOriginals(
@@ -45,19 +44,23 @@ async function removeOriginals(
 
 /** What a crash left of a compaction: before step 2 it is discarded, from there on completed. */
 export async function recoverSwaps(context: LogContext, directory: string): Promise<void> {
-  const { disk, logger } = context;
+  const { disk, sync, logger } = context;
   const names = await disk.list(directory);
   for (const name of names) if (name.endsWith(CLEANED)) await disk.remove(`${directory}/${name}`);
-  for (const name of names) {
-    const base = offsetInName(name, SWAP_LOG);
-    if (base === null) continue;
+  const bases = names.map(name => offsetInName(name, SWAP_LOG)).filter(base => base !== null);
+  // A process that was killed may have left them in memory only, and what comes now takes the originals away.
+  if (bases.length > 0) await sync.syncDirectory(directory);
+  // From the last to the first: one that was swapped in and, before that was durable, became part of a later one, which
+  // begins below, must go with that one's originals.
+  for (const base of bases.toSorted((a, b) => b - a)) {
+    const name = offsetName(base, SWAP_LOG);
     const end = await endOf(context, `${directory}/${name}`, base);
     const originals = names
       .map(other => offsetInName(other, SUFFIX.log))
       .filter(offset => offset !== null && offset > base && offset < end) as number[];
     logger.info('A compaction that was interrupted is completed.', { directory, from: base, to: end });
     await removeOriginals(context, directory, base, [base, ...originals]);
-    // Not synced here: recovery does it once at its end, and a crash before begins here again.
+    // Not synced here: the epoch that begins after recovery is, in the same folder; a crash before begins here again.
     await disk.rename(`${directory}/${name}`, `${directory}/${offsetName(base, SUFFIX.log)}`);
   }
 }

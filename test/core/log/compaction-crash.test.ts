@@ -16,11 +16,10 @@ import { Simulation } from './compaction/simulation.ts';
  *   saving the recovery points before the first change            1
  *   saving that offsets may be missing, before the first change  13
  *   saving how far compaction has come                           41
- *   sync of its indexes                                           0   torn or lost ones are made again
- *   last sync of the folder in a swap                             0   a crash before it leaves the swap to recovery
- *   sync of the folder when recovery completes a swap             0   no cut came between it and recovery's own
+ *   sync of its indexes                                           0
+ *   sync of the folder before recovery completes a swap           0
  *   the checkpoint before a swap                                  0   the last header of each producer stays in the log
- * The reasons of the last four are what the code says, not what was measured.
+ * The reason of the last is what the code says, not what was measured; steered-cuts.ts notices the two above it.
  * `npm run soak -- compaction` runs 1,000 seeds.
  */
 const SEEDS = Number(process.env['SOAK_COUNT'] ?? 200);

@@ -106,7 +106,13 @@ export class FaultDisk implements Disk {
   cut(fate: { names: Fate; data: Fate } = { names: 'some', data: 'some' }): FaultDisk {
     this.dead = true;
     const names = KEEPS[fate.names];
-    for (const change of this.pendingNames) if (this.random.float() < names) applyName(this.durableNames, change);
+    const lost: { from: string; to: string }[] = [];
+    for (const change of this.pendingNames) {
+      // What was done in a folder was done to it, whatever it was called by then.
+      const moved = lost.reduceRight(movedBack, change);
+      if (this.random.float() < names) applyName(this.durableNames, moved);
+      else if (moved.kind === 'rename' && moved.node === 'directory') lost.push(moved);
+    }
     const survivors: Names = new Map();
     const made = new Map<Inode, Inode>();
     for (const [path, node] of this.durableNames) {
@@ -176,7 +182,8 @@ export class FaultDisk implements Disk {
     const prefix = `${path}/`;
     return [...this.names.keys()]
       .filter(name => name.startsWith(prefix) && !name.includes('/', prefix.length))
-      .map(name => name.slice(prefix.length));
+      .map(name => name.slice(prefix.length))
+      .toSorted();
   }
 
   async exists(path: string): Promise<boolean> {
@@ -361,6 +368,13 @@ function copyOf(node: Inode): Inode {
 
 function namesOf(change: NameChange): string[] {
   return change.kind === 'rename' ? [change.from, change.to] : [change.path];
+}
+
+/** The same change in a folder that has not got its new name. */
+function movedBack(change: NameChange, { from, to }: { from: string; to: string }): NameChange {
+  const old = (path: string): string => (path.startsWith(`${to}/`) ? from + path.slice(to.length) : path);
+  if (change.kind === 'rename') return { ...change, from: old(change.from), to: old(change.to) };
+  return { ...change, path: change.kind === 'unlink' && change.path === to ? from : old(change.path) };
 }
 
 function applyName(names: Names, change: NameChange): void {

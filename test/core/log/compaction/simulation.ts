@@ -44,6 +44,7 @@ export class Simulation {
   private swapsMeet = false;
   /** The recovery points cannot be stored. */
   private noCheckpoints = false;
+  private readonly skipsSync: (path: string) => boolean;
   /** Where compaction said that it has been. */
   private cleanedTo = 0;
   compactions = 0;
@@ -51,7 +52,8 @@ export class Simulation {
   /** Cuts that left a swap to be completed. */
   swapsCut = 0;
 
-  constructor(seed: number) {
+  constructor(seed: number, skipsSync: (path: string) => boolean = () => false) {
+    this.skipsSync = skipsSync;
     this.random = seededRandom(seed);
     this.disk = new FaultDisk(this.random);
     const pick = (...values: number[]): number => values[this.below(values.length)] as number;
@@ -92,6 +94,7 @@ export class Simulation {
   private async start(): Promise<void> {
     this.noCheckpoints = false;
     this.watch(this.disk);
+    this.disk.skipsSync = this.skipsSync;
     this.producers = new ProducerState(this.clock);
     this.store = await openLocalLogStore({
       directory: '/data/log',
