@@ -98,11 +98,18 @@ function compareWithCatalogue(
         problem(CATALOGUE, what, 'the topic does not do what was asked for');
       }
     }
-    for (let partition = 0; partition < topic.partitions; partition++) {
+    // A topic, or more partitions of one, are named before their logs are made, and all are made before one is written to.
+    let isNew = true;
+    for (let partition = topic.partitions - 1; partition >= 0; partition--) {
       const name = logDirectoryName({ topic: topic.name, partition });
       const log = byName.get(name);
       byName.delete(name);
-      if (!log) problem(CATALOGUE, `names ${name}, which has no log`, 'its records are lost; it begins anew, empty');
+      isNew &&= !log || log.endOffset === 0;
+      const what = `names ${name}, which has no log`;
+      if (!log && isNew) {
+        const meaning = 'the making of it was interrupted; the next start makes it, empty';
+        report({ severity: 'note', file: CATALOGUE, position: null, what, meaning });
+      } else if (!log) problem(CATALOGUE, what, 'its records are lost; it begins anew, empty');
       else if (log.topicId !== null && log.topicId !== topic.id) {
         const what = `names ${name} with topic id ${topic.id}, its log has ${log.topicId}`;
         problem(CATALOGUE, what, 'the broker does not start with it');

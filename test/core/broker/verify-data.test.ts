@@ -219,3 +219,25 @@ describe('the files beside the logs', () => {
     expect(after).toContain('problem input-0/leader-epoch-checkpoint: epoch 1 begins at 50, the log ends at 0');
   });
 });
+
+describe('a partition that the catalogue names and that has no log', () => {
+  const without = async (...partitions: number[]): Promise<string[]> => {
+    const all = await found('close', async () => {
+      for (const partition of partitions) await disk.removeDirectory(`${LOG}/wide-${partition}`);
+    });
+    return all.filter(line => line.includes('catalogue.json'));
+  };
+  const named = (severity: string, partition: number): string =>
+    `${severity} catalogue.json: names wide-${partition}, which has no log`;
+  beforeEach(() => served.broker.topics.create({ name: 'wide', partitions: 4 }));
+
+  test('is one whose making was interrupted, while nothing was written behind it', async () => {
+    await producer.transact('wide', 0, ['one'], true);
+    expect((await without(1, 3)).toSorted()).toEqual([named('note', 1), named('note', 3)]);
+  });
+
+  test('is lost once the topic was written to', async () => {
+    await producer.transact('wide', 2, ['one'], true);
+    expect((await without(1, 3)).toSorted()).toEqual([named('note', 3), named('problem', 1)]);
+  });
+});
