@@ -288,7 +288,7 @@ export class Simulation {
       done = true;
     });
     for (let i = 0; !done; i++) {
-      if (i > 20_000) throw new Error('the end does not come');
+      if (i > 100_000) throw new Error('the end does not come');
       await this.step();
     }
     this.life.isOver = true;
