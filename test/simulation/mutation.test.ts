@@ -1,86 +1,112 @@
-import { expect, test } from 'vitest';
-import { countOr } from '../faults/settings.ts';
+import { afterAll, expect, test } from 'vitest';
+import { Simulation as CompactionSimulation } from '../core/log/compaction/simulation.ts';
+import { LogSimulation } from '../core/log/crash-simulation.ts';
+import { STEERED_CUTS } from '../core/log/steered-cuts.ts';
+import { countOr, report } from '../faults/settings.ts';
 import { DEFECTS } from './mutants.ts';
-import { Simulation, type SimulationOptions } from './simulation.ts';
+import { Simulation } from './simulation.ts';
 import { siteOfSync } from './sync-sites.ts';
 
 /*
- * `npm run soak -- mutation`. The proof that the power cuts prove something: each sync call of the product taken out by itself, found by the stacks
- * of a normal run, and defects of other kinds. The suite must fail within 50 seeds for each; the table says after how
- * many it did. Not part of CI as yet: it takes too long.
+ * The proof that the power cuts prove something: each sync call of the product taken out by itself, found by the stacks
+ * of normal runs, and defects of other kinds. One of the suites that meet the call must fail within 50 seeds; the table
+ * says which did, after how many. `npm run soak -- mutation` keeps the table.
+ * Not part of CI as yet: in this form it has not been run to its end. By hand, one at a time, the calls below core/log that
+ * random power cuts had missed were caught by a steered cut or a log crash.
  */
 const SEEDS = countOr(50);
+
+type Skips = (path: string) => boolean;
+
+/** In the order in which they are asked; `turns`: how many of their seeds the cheap ones run before the next suite does. */
+const SUITES: { name: string; turns: number; run: (seed: number, skips: Skips) => Promise<unknown> }[] = [
+  ...Object.entries(STEERED_CUTS).map(([name, run]) => ({ name, turns: 5, run })),
+  { name: 'power cuts', turns: 1, run: (seed, skipsSync) => new Simulation(seed, { skipsSync }).run() },
+  { name: 'log crashes', turns: 1, run: (seed, skips) => new LogSimulation(seed, skips).run() },
+  { name: 'compaction crashes', turns: 1, run: (seed, skips) => new CompactionSimulation(seed, skips).run() },
+];
+/** Normal runs, of each suite, that tell which syncs there are. */
 const NORMAL_SEEDS = 6;
 
-/** Without its lines, which move. */
-const placeOf = (site: string): string => site.replace(/:\d+/g, '');
-
-/** Syncs that nothing would miss, and why. */
-const NOT_MISSED: Record<string, string> = {
+/** Syncs that nothing would miss, without their lines, which move, and why. */
+const EQUIVALENT: Record<string, string> = {
   'core/log/checkpoints.ts replaceFile < LocalLogStore.finish':
     'nobody reads what the mark of a clean stop holds: its name says all',
 };
+const placeOf = (site: string): string => site.replace(/:\d+/g, '');
 
-/** No cut has shown yet, within 50 seeds, that these are needed: to be caught by sharper cuts, or to be taken out. */
-const OPEN: readonly string[] = [
-  'core/log/compaction/swap.ts removeOriginals',
-  'core/log/compaction/swap.ts swapIn',
-  'core/log/local-log-store.ts LocalLogStore.finish',
-  'core/log/local-log-store.ts LocalLogStore.openLog',
-  'core/log/local-log-store.ts LocalLogStore.remove',
-  'core/log/local-log-store.ts LocalLogStore.start',
-  'core/log/partition-log.ts LocalPartitionLog.sync',
-  'core/log/recovery.ts recoverLog',
-  'core/log/segment-indexes.ts saveEntries < SegmentIndexes.save < Draft.finish',
-  'core/log/segment-indexes.ts saveEntries < SegmentIndexes.save < Segment.saveIndexes < Upkeep.checkpointNow',
-  'core/log/segment-indexes.ts saveEntries < SegmentIndexes.save < Segment.seal',
-  'core/log/segment.ts Segment.seal',
-  'core/log/snapshots.ts saveSnapshot',
-  'core/log/txn-index.ts TransactionIndex.save',
-  'core/log/upkeep.ts Upkeep.checkpointNow',
-  'core/log/upkeep.ts Upkeep.sealRolled',
-  'core/log/upkeep.ts lambda',
-];
-
-async function seedsUntilCaught(options: SimulationOptions): Promise<{ seeds: number | null; how: string }> {
-  for (let seed = 0; seed < SEEDS; seed++) {
-    try {
-      await new Simulation(seed, options).run();
-    } catch (error) {
-      return { seeds: seed + 1, how: error instanceof Error ? error.message.split('\n', 1).join().slice(0, 90) : '' };
-    }
-  }
-  return { seeds: null, how: '' };
+interface Caught {
+  seeds: number;
+  suite: string;
+  how: string;
 }
 
-const table: { mutant: string; seeds: number | null; how: string }[] = [];
+async function failureOf(run: () => Promise<unknown>): Promise<string | null> {
+  try {
+    await run();
+    return null;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return message.replace(/\s+/g, ' ').slice(0, 90);
+  }
+}
+
+/** Asks the suites in turns, until one fails. */
+async function caught(suites: typeof SUITES, skips: Skips): Promise<Caught | null> {
+  const done = new Map<string, number>();
+  for (let round = 0; round < SEEDS; round++) {
+    for (const { name, turns, run } of suites) {
+      for (let i = 0; i < turns; i++) {
+        const seed = done.get(name) ?? 0;
+        if (seed >= SEEDS) break;
+        done.set(name, seed + 1);
+        const how = await failureOf(() => run(seed, skips));
+        if (how !== null) return { seeds: seed + 1, suite: name, how };
+      }
+    }
+  }
+  return null;
+}
+
+const table: { mutant: string; caught: Caught | null }[] = [];
+
+afterAll(() => {
+  const lines = table.map(({ mutant, caught: found }) => {
+    const reason = found ? `${found.suite}: ${found.how}` : `not missed: ${EQUIVALENT[placeOf(mutant)] ?? 'WHY?'}`;
+    return `${String(found?.seeds ?? '-').padStart(3)}  ${mutant}\n       ${reason}`;
+  });
+  console.log(`seeds until a suite failed\n${lines.join('\n')}`);
+  const mutants = Object.fromEntries(
+    table.map(({ mutant, caught: found }) => [mutant, found ? `${found.suite} ${found.seeds}` : null]),
+  );
+  report('mutation', { seeds: SEEDS, mutants });
+});
 
 for (const [name, seams] of Object.entries(DEFECTS)) {
   test(`the suite fails when ${name}`, async () => {
-    const result = await seedsUntilCaught({ seams });
-    table.push({ mutant: name, ...result });
-    expect(result.seeds).not.toBeNull();
+    const run = (seed: number): Promise<unknown> => new Simulation(seed, { seams }).run();
+    const found = await caught([{ name: 'power cuts', turns: 1, run }], () => false);
+    table.push({ mutant: name, caught: found });
+    expect(found).not.toBeNull();
   });
 }
 
-test('the suite fails when any single sync call is taken out', { timeout: 3_600_000 }, async () => {
-  const sites = new Set<string>();
-  for (let seed = 0; seed < NORMAL_SEEDS; seed++) {
-    const skipsSync = (): boolean => {
+test('the suites fail when any single sync call is taken out', { timeout: 1_800_000 }, async () => {
+  const meeting = new Map<string, typeof SUITES>();
+  for (const suite of SUITES) {
+    const sites = new Set<string>();
+    const note = (): boolean => {
       sites.add(siteOfSync());
       return false;
     };
-    await new Simulation(seed, { skipsSync }).run();
+    for (let seed = 0; seed < NORMAL_SEEDS; seed++) await suite.run(seed, note);
+    for (const site of sites) meeting.set(site, [...(meeting.get(site) ?? []), suite]);
   }
-  expect(sites.size).toBeGreaterThan(20);
-  for (const site of [...sites].toSorted()) {
-    const result = await seedsUntilCaught({ skipsSync: () => siteOfSync() === site });
-    table.push({ mutant: site, ...result });
+  expect(meeting.size).toBeGreaterThan(25);
+  for (const [site, suites] of [...meeting].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+    if (placeOf(site) in EQUIVALENT) table.push({ mutant: site, caught: null });
+    else table.push({ mutant: site, caught: await caught(suites, () => siteOfSync() === site) });
   }
-  const missed = table.filter(({ seeds }) => seeds === null).map(({ mutant }) => mutant);
-  const isKnown = (site: string): boolean => placeOf(site) in NOT_MISSED || OPEN.includes(placeOf(site));
-  for (const { mutant, seeds, how } of table) {
-    console.log(`${String(seeds ?? '-').padStart(3)}  ${mutant}  ${how || (NOT_MISSED[placeOf(mutant)] ?? '')}`);
-  }
-  expect(missed.filter(mutant => !isKnown(mutant))).toEqual([]);
+  const missed = table.filter(({ mutant, caught: found }) => found === null && !(placeOf(mutant) in EQUIVALENT));
+  expect(missed.map(({ mutant }) => mutant)).toEqual([]);
 });

@@ -12,12 +12,21 @@ interface Frame {
   line: number;
 }
 
+/** By stack: the same few come again and again. */
+const known = new Map<string, string>();
+
 /** `file function:line`, with the caller where the function is a helper. Called on the stack of the sync. */
 export function siteOfSync(): string {
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = 30;
   const { stack = '' } = new Error('where');
   Error.stackTraceLimit = stackTraceLimit;
+  let site = known.get(stack);
+  if (site === undefined) known.set(stack, (site = siteIn(stack)));
+  return site;
+}
+
+function siteIn(stack: string): string {
   const frames = stack
     .split('\n')
     .slice(1)
