@@ -105,11 +105,11 @@ function compareWithCatalogue(
       const log = byName.get(name);
       byName.delete(name);
       isNew &&= !log || log.endOffset === 0;
-      const what = `names ${name}, which has no log`;
+      const missing = `names ${name}, which has no log`;
       if (!log && isNew) {
         const meaning = 'the making of it was interrupted; the next start makes it, empty';
-        report({ severity: 'note', file: CATALOGUE, position: null, what, meaning });
-      } else if (!log) problem(CATALOGUE, what, 'its records are lost; it begins anew, empty');
+        report({ severity: 'note', file: CATALOGUE, position: null, what: missing, meaning });
+      } else if (!log) problem(CATALOGUE, missing, 'its records are lost; it begins anew, empty');
       else if (log.topicId !== null && log.topicId !== topic.id) {
         const what = `names ${name} with topic id ${topic.id}, its log has ${log.topicId}`;
         problem(CATALOGUE, what, 'the broker does not start with it');

@@ -115,12 +115,12 @@ export class Simulation {
   /** Until a file of some kind changes: what follows then is worth a cut. */
   private async untilFilesChangeHands(): Promise<void> {
     const isWorth = anyMoment(this.random);
-    let seen = false;
+    const met = { seen: false };
     this.disk.onEvent = (event, path) => {
-      seen ||= isWorth(event, path);
+      met.seen ||= isWorth(event, path);
     };
-    for (let left = 160; left > 0 && !seen; left--) await this.step();
-    if (seen) this.figures.steered++;
+    for (let left = 160; left > 0 && !met.seen; left--) await this.step();
+    if (met.seen) this.figures.steered++;
     for (let left = this.below(this.swapping ? 3 : 8); left > 0; left--) await this.step();
   }
 
@@ -238,7 +238,7 @@ export class Simulation {
 
   /** A clean stop; half of them are cut off. */
   private async stop(started: Promise<void>): Promise<void> {
-    let done = false;
+    const end = { done: false };
     const { life } = this;
     void this.guard(life, async () => {
       await started;
@@ -246,14 +246,14 @@ export class Simulation {
       await Promise.all(this.working);
       await Promise.all(this.pipelines.map(pipeline => pipeline.stop()));
       await life.close();
-      done = true;
+      end.done = true;
     });
     const most = this.random.float() < 0.5 ? Infinity : this.below(200);
-    for (let i = 0; i < most && !done; i++) {
+    for (let i = 0; i < most && !end.done; i++) {
       if (i > 20_000) throw new Error('the process does not stop');
       await this.step();
     }
-    if (done) this.figures.stops++;
+    if (end.done) this.figures.stops++;
   }
 
   private async end(how: 'cut' | 'kill'): Promise<void> {
@@ -276,7 +276,7 @@ export class Simulation {
     await this.untilUp();
     for (let i = 0; i < 100; i++) await this.step();
     this.stopping = true;
-    let done = false;
+    const end = { done: false };
     void this.guard(this.life, async () => {
       await started;
       await Promise.all(this.working);
@@ -285,9 +285,9 @@ export class Simulation {
       await this.check(true);
       await Promise.all(this.pipelines.map(pipeline => pipeline.stop()));
       await this.life.close();
-      done = true;
+      end.done = true;
     });
-    for (let i = 0; !done; i++) {
+    for (let i = 0; !end.done; i++) {
       if (i > 100_000) throw new Error('the end does not come');
       await this.step();
     }
@@ -302,10 +302,10 @@ export class Simulation {
 
   /** Lets the world turn until it is done. */
   private async whole<T>(work: Promise<T>): Promise<T> {
-    let isDone = false;
-    const noted = work.finally(() => (isDone = true));
+    const end = { done: false };
+    const noted = work.finally(() => (end.done = true));
     noted.catch(() => {});
-    while (!isDone) await this.wheel.turn();
+    while (!end.done) await this.wheel.turn();
     return noted;
   }
 
