@@ -7,8 +7,8 @@ import type { Disk } from '../../core/base/disk.ts';
  */
 export async function ensureDirectory(disk: Disk, directory: string): Promise<void> {
   const missing: string[] = [];
-  for (let at = directory; !(await disk.exists(at)); at = path.dirname(at)) missing.push(at);
-  const found = missing.length === 0 ? directory : path.dirname(missing.at(-1) as string);
+  let found = directory;
+  for (; !(await disk.exists(found)); found = path.dirname(found)) missing.push(found);
   await disk.syncDirectory(path.dirname(found)).catch((error: NodeJS.ErrnoException) => {
     // A folder that we may not even open is none that a sink of ours has just made something in.
     if (error.code !== 'EACCES' && error.code !== 'EPERM') throw error;
