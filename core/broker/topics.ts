@@ -137,7 +137,11 @@ export class Topics {
       const topic = new Topic(stored, topicSettings(stored.configs, config), metrics);
       try {
         await catalogue.save();
-        await this.openPartitions(topic, stored.partitions);
+        await this.openPartitions(topic, stored.partitions).catch(async (error: unknown) => {
+          if (!(error instanceof MillstreamError) || error.code !== 'TOPIC_ID_MISMATCH') throw error;
+          await this.removeLeftovers(topic);
+          await this.openPartitions(topic, stored.partitions);
+        });
       } catch (error) {
         catalogue.topics.delete(stored.name);
         await catalogue.save().catch(() => {});
@@ -290,6 +294,12 @@ export class Topics {
     } finally {
       if (this.changing.get(name) === turn) this.changing.delete(name);
     }
+  }
+
+  /** Logs by this name of a topic that the catalogue does not know: its making failed half way. */
+  private async removeLeftovers({ name, id }: Topic): Promise<void> {
+    const { store } = this.options;
+    for (const log of await store.list()) if (log.topic === name && log.topicId !== id) await store.remove(log);
   }
 
   /** Ends a deletion, also one that a crash interrupted. */

@@ -201,7 +201,8 @@ class LocalLogStore implements LogStore {
     for (const offsets of [recoveryPoints, startOffsets, cleanerOffsets]) {
       if (offsets.delete(name)) await offsets.save();
     }
-    if (!(await disk.exists(`${directory}/${name}`))) return;
+    // A kill may have come right behind the rename: it must not come undone once nobody remembers the deletion.
+    if (!(await disk.exists(`${directory}/${name}`))) return sync.syncDirectory(directory);
     const doomed = `${directory}/${name}.${id.topicId}${DELETED_SUFFIX}`;
     await disk.rename(`${directory}/${name}`, doomed);
     await sync.syncDirectory(directory);
