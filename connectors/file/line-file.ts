@@ -1,7 +1,7 @@
 import path from 'node:path';
 import type { Disk, DiskFile } from '../../core/base/disk.ts';
+import { makeDirectoryDurably } from '../../core/base/make-directory.ts';
 import { SinkError } from '../runtime/sink-error.ts';
-import { ensureDirectory } from './directories.ts';
 import type { Mark } from './marks.ts';
 
 /*
@@ -53,7 +53,7 @@ export class LineFile {
     const directory = path.dirname(this.path);
     await this.syncRename(directory);
     if (!(await this.disk.exists(this.path))) {
-      await ensureDirectory(this.disk, directory);
+      await makeDirectoryDurably(this.disk, directory);
       this.isNameUnsynced = true;
     }
     const file = await this.disk.open(this.path, 'create');

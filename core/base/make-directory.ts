@@ -5,10 +5,15 @@ import type { Disk } from './disk.ts';
 export async function makeDirectoryDurably(disk: Disk, path: string): Promise<void> {
   const full = resolve(path);
   const parent = dirname(full);
-  if (!(await disk.exists(full)) && parent !== full) {
-    await makeDirectoryDurably(disk, parent);
-    await disk.makeDirectory(full);
+  if ((await disk.exists(full)) || parent === full) {
+    // Whoever made it may have died before this, or be just about to do it.
+    await disk.syncDirectory(parent).catch((error: NodeJS.ErrnoException) => {
+      // A folder that we may not even open is none that a process of ours has just made something in.
+      if (error.code !== 'EACCES' && error.code !== 'EPERM') throw error;
+    });
+    return;
   }
-  // Also when it is there already: the process that made it may have died before this.
+  await makeDirectoryDurably(disk, parent);
+  await disk.makeDirectory(full);
   await disk.syncDirectory(parent);
 }

@@ -6,6 +6,7 @@ import { sinkLetter } from '../../connectors/runtime/letters.ts';
 import type { Clock } from '../../core/base/clock.ts';
 import type { Disk, DiskFile } from '../../core/base/disk.ts';
 import { MillstreamError } from '../../core/base/errors.ts';
+import { makeDirectoryDurably } from '../../core/base/make-directory.ts';
 import type { Logger } from '../../core/base/logger.ts';
 import type { Lease } from '../../core/engine/engine.ts';
 
@@ -77,7 +78,7 @@ export class RefusedFile {
 
   private async open(): Promise<DiskFile> {
     const directory = dirname(this.path);
-    await this.disk.makeDirectory(directory);
+    await makeDirectoryDurably(this.disk, directory);
     const file = await this.disk.open(this.path, 'create');
     this.end = await file.size();
     await this.disk.syncDirectory(directory);

@@ -1,6 +1,6 @@
 import fastify from 'fastify';
-import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Metrics } from '../../core/base/metrics.ts';
+import { PROMETHEUS_TEXT, prometheusText } from '../api/http/metrics.ts';
 import { sendProblem } from '../api/http/problem.ts';
 import type { HealthReport, SubscriberMetrics } from './health.ts';
 
@@ -24,8 +24,7 @@ export interface SubscriberHttp {
 export async function startSubscriberHttp(options: SubscriberHttpOptions): Promise<SubscriberHttp> {
   const app = fastify({ forceCloseConnections: true, requestTimeout: 10_000 });
   app.setErrorHandler((error, _request, reply) => sendProblem(reply, error));
-  const ofProcess = new Registry();
-  collectDefaultMetrics({ register: ofProcess });
+  const text = prometheusText(options.metrics);
   app.get('/health', async (_request, reply) => {
     const report = options.health();
     reply.code(report.status === 'unhealthy' ? 503 : 200);
@@ -33,8 +32,8 @@ export async function startSubscriberHttp(options: SubscriberHttpOptions): Promi
   });
   app.get('/metrics', async (request, reply) => {
     if (!wantsText(request.headers.accept)) return options.report();
-    reply.type('text/plain; version=0.0.4; charset=utf-8');
-    return options.metrics.toPrometheus() + (await ofProcess.metrics());
+    reply.type(PROMETHEUS_TEXT);
+    return text();
   });
   await app.listen({ host: options.host, port: options.port });
   const address = app.server.address();
