@@ -73,7 +73,8 @@ export class FileLedger {
   /** Appended and not committed; after an error, what is still to be cut off. */
   private touched: Touched[] = [];
   private begun: Promise<void> | null = null;
-  private working: Promise<unknown> = Promise.resolve();
+  /** What may be touching the files now. */
+  private readonly works = new Set<Promise<unknown>>();
   private isOver = false;
 
   constructor(options: LedgerOptions) {
@@ -82,7 +83,7 @@ export class FileLedger {
 
   /** Once for the run, before its first append: cuts off what others left. `states`: those of all partitions. */
   begin(states: Commits['states']): Promise<void> {
-    this.begun ??= this.recover(states).catch((error: unknown) => {
+    this.begun ??= this.working(() => this.recover(states)).catch((error: unknown) => {
       this.begun = null;
       throw error;
     });
@@ -99,9 +100,10 @@ export class FileLedger {
    * commit with them. What was appended before and not `settle`d is taken back first.
    */
   append(lines: ReadonlyMap<string, Uint8Array>, commits: Commits): Promise<string> {
-    const done = this.begin(commits.states).then(() => this.appendAll(lines, commits));
-    this.working = done.catch(() => {});
-    return done;
+    return this.working(async () => {
+      await this.begin(commits.states);
+      return this.appendAll(lines, commits);
+    });
   }
 
   /** In the caller's turn: what was appended is committed. */
@@ -114,9 +116,7 @@ export class FileLedger {
   /** In the caller's turn, with nothing appended: repeats the last state where it lasts, unless it is there. Where that
    * is not possible now, the next who can does it. */
   keep(): Promise<void> {
-    const done = this.isKept ? Promise.resolve() : this.keepNow();
-    this.working = done;
-    return done;
+    return this.isKept ? Promise.resolve() : this.working(() => this.keepNow());
   }
 
   /** A partition has been acquired. */
@@ -142,7 +142,7 @@ export class FileLedger {
   /** Another run has begun: this one touches nothing any more. */
   async fence(): Promise<void> {
     this.isOver = true;
-    await this.working;
+    await Promise.allSettled(this.works);
     await this.closeFiles();
   }
 
@@ -162,7 +162,19 @@ export class FileLedger {
     this.sequence = Math.max(this.sequence, sequence);
     this.files = files;
     this.isKept = lasts;
-    for (const [name, mark] of files) await recoverFile(disk, path.resolve(baseDirectory, name), mark);
+    for (const [name, mark] of files) {
+      this.check();
+      await recoverFile(disk, path.resolve(baseDirectory, name), mark);
+    }
+  }
+
+  /** Whoever fences this run waits until the work is done: a late cut would hit what the newer run wrote. */
+  private working<T>(work: () => Promise<T>): Promise<T> {
+    const done = work();
+    this.works.add(done);
+    const end = (): unknown => this.works.delete(done);
+    done.then(end, end);
+    return done;
   }
 
   private async keepNow(): Promise<void> {
@@ -182,9 +194,11 @@ export class FileLedger {
     const end = await this.turn();
     try {
       if (this.isOver) return;
-      await this.begin(states);
-      await this.undo();
-      await this.keep();
+      await this.working(async () => {
+        await this.begin(states);
+        await this.undo();
+        await this.keep();
+      });
     } catch {
       // The next append meets the same error, and says it.
     } finally {
@@ -262,9 +276,11 @@ export class FileLedger {
     const end = await this.turn();
     try {
       if (this.isOver || !entry.isOld) return;
-      await this.undo();
-      const known = this.files.get(this.relative(entry.file.path)) ?? null;
-      if ((await entry.file.ready(known)).length > 0) await this.rotate(entry);
+      await this.working(async () => {
+        await this.undo();
+        const known = this.files.get(this.relative(entry.file.path)) ?? null;
+        if ((await entry.file.ready(known)).length > 0) await this.rotate(entry);
+      });
     } catch {
       // The next append meets the same error, and says it.
     } finally {
