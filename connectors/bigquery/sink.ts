@@ -14,6 +14,7 @@ import { type BigQueryConfig, config, methodOf, projectOf, type WriteMethod } fr
 import type { JsonOptions } from './encode/json-encoder.ts';
 import { decoderOf } from './mapping/input.ts';
 import { mapperOf } from './mapping/mapper.ts';
+import { readText } from './read-text.ts';
 import { TableGuide } from './table/guide.ts';
 import { Changes } from './write/changes.ts';
 import { DefaultWriter } from './write/default-writer.ts';
@@ -60,7 +61,8 @@ async function openSink(options: BigQueryConfig, context: ConnectorContext): Pro
   const storageEndpoint = options.storage_endpoint ?? process.env['BIGQUERY_STORAGE_EMULATOR_HOST'] ?? null;
   const resolvePath = (path: string): string => resolveIn(context.baseDirectory, path);
   // An emulator asks for nobody's name, unless credentials are set all the same.
-  const credentials = endpoint === null || hasAuth(options) ? googleCredentials(options.auth, resolvePath) : NOBODY;
+  const sources = { resolvePath, readText: (path: string) => readText(context.disk, path), env: process.env };
+  const credentials = endpoint === null || hasAuth(options) ? googleCredentials(options.auth, sources) : NOBODY;
   const rest = new Rest(endpoint ?? GOOGLE, project, credentials);
   const guide = new TableGuide(new Tables(rest, project, dataset, table), clock, random);
   const ignoreUnknown = method.ignoreUnknown || (schema.evolve && 'empty');

@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-export type ToolName = 'kcat' | 'kafka' | 'confluent' | 'chromium';
+export type ToolName = 'kcat' | 'kafka' | 'confluent' | 'chromium' | 'openssl';
 
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
@@ -23,6 +23,8 @@ const tools: Record<ToolName, { find: () => string | null; hint: string }> = {
     },
     hint: 'install Java 17 or newer and Maven, then run test/servers/kafka-libs.sh',
   },
+  /** The path of openssl, which makes certificates on the spot. */
+  openssl: { find: () => onPath('openssl'), hint: 'install the package openssl' },
   /** The path of a Chromium for the tests in test/browser. */
   chromium: { find: () => onPath('chromium'), hint: 'install the package chromium' },
   /** The python of a virtual environment with confluent-kafka in it. */

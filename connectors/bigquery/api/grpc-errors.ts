@@ -53,7 +53,8 @@ const BY_CODE: Record<number, Meaning> = {
   13: ['transient', 'INTERNAL'],
   14: ['transient', 'UNAVAILABLE'],
   15: ['transient', 'DATA_LOSS'],
-  16: ['auth', 'UNAUTHENTICATED', 5000],
+  // Another token is asked for at once.
+  16: ['auth', 'UNAUTHENTICATED'],
 };
 
 function meaningOf(grpcCode: number, storage: StorageCode | null, message: string): Meaning {
@@ -77,13 +78,16 @@ interface GrpcFailure {
   metadata?: { get(key: string): unknown[] } | null;
 }
 
+/** What gRPC puts before the words of the credentials (api/storage.ts). */
+const FROM_PLUGIN = /^Getting metadata from plugin failed with error: /;
+
 /** Of what a call or a stream threw. */
 export function writeErrorOf(thrown: unknown): SinkError {
   if (thrown instanceof SinkError) return thrown;
   const failure = (thrown ?? {}) as GrpcFailure;
   const code = typeof failure.code === 'number' ? failure.code : 2;
   const said = typeof failure.details === 'string' ? failure.details : String(failure.message ?? thrown);
-  return new WriteError(code, storageIn(failure.metadata), said, thrown);
+  return new WriteError(code, storageIn(failure.metadata), said.replace(FROM_PLUGIN, ''), thrown);
 }
 
 function storageIn(metadata: GrpcFailure['metadata']): StorageCode | null {

@@ -1,3 +1,4 @@
+import { SinkError } from '../../runtime/sink-error.ts';
 import { AppendCall, type CancellableStream } from './append-call.ts';
 import type { Credentials } from './credentials.ts';
 import { WriteError, writeErrorOf } from './grpc-errors.ts';
@@ -9,6 +10,9 @@ export type StreamType = 'COMMITTED' | 'BUFFERED' | 'PENDING';
 
 /** Nothing is tried again by the client: the runtime does that, once for all. */
 const CALL = { timeout: 60_000, retry: null };
+/** gRPC's codes. */
+const UNAVAILABLE = 14;
+const UNAUTHENTICATED = 16;
 
 interface GeneratedClient {
   initialize(): Promise<unknown>;
@@ -29,10 +33,12 @@ export class Storage {
   /** projects/p/datasets/d/tables/t */
   readonly table: string;
   private readonly client: GeneratedClient;
+  private readonly credentials: Credentials;
 
-  private constructor(client: GeneratedClient, table: string) {
+  private constructor(client: GeneratedClient, table: string, credentials: Credentials) {
     this.client = client;
     this.table = table;
+    this.credentials = credentials;
   }
 
   /** `endpoint`: host:port of an emulator, without encryption; null: Google. */
@@ -58,7 +64,7 @@ export class Storage {
           for (const [name, value] of headers) made.set(name, value);
           done(null, made);
         },
-        (error: Error) => done(error),
+        (error: Error) => done(asPluginError(error)),
       );
     };
     const sslCreds =
@@ -76,7 +82,7 @@ export class Storage {
       'grpc.max_receive_message_length': 64 * 1024 * 1024,
     } as never) as unknown as GeneratedClient;
     await client.initialize();
-    return new Storage(client, `projects/${project}/datasets/${dataset}/tables/${table}`);
+    return new Storage(client, `projects/${project}/datasets/${dataset}/tables/${table}`, credentials);
   }
 
   /** `short` names are what comes behind .../streams/: they are what a state can hold. */
@@ -85,7 +91,7 @@ export class Storage {
   }
 
   async create(type: StreamType): Promise<string> {
-    const [{ name }] = await answered(
+    const [{ name }] = await this.answered(
       this.client.createWriteStream({ parent: this.table, writeStream: { type } }, CALL),
     );
     return (name ?? '').slice(this.table.length + '/streams/'.length);
@@ -93,14 +99,14 @@ export class Storage {
 
   /** No more appends, whoever tries; the rows that the stream has. */
   async finalize(short: string): Promise<number> {
-    const [{ rowCount }] = await answered(this.client.finalizeWriteStream({ name: this.nameOf(short) }, CALL));
+    const [{ rowCount }] = await this.answered(this.client.finalizeWriteStream({ name: this.nameOf(short) }, CALL));
     return Number(rowCount ?? 0);
   }
 
   /** Makes the rows of a BUFFERED stream visible up to and with `offset`. */
   async flush(short: string, offset: number): Promise<void> {
     const request = { writeStream: this.nameOf(short), offset: { value: String(offset) } };
-    await answered(this.client.flushRows(request, CALL));
+    await this.answered(this.client.flushRows(request, CALL));
   }
 
   /** Makes the rows of finalized PENDING streams visible, all or none; those named in the result were committed before. */
@@ -108,7 +114,7 @@ export class Storage {
     let left = streams;
     while (left.length > 0) {
       const request = { parent: this.table, writeStreams: left.map(short => this.nameOf(short)) };
-      const [answer] = await answered(this.client.batchCommitWriteStreams(request, CALL));
+      const [answer] = await this.answered(this.client.batchCommitWriteStreams(request, CALL));
       const errors = answer.streamErrors ?? [];
       if (errors.length === 0) return;
       const done = errors.filter(({ code }) => code === 'STREAM_ALREADY_COMMITTED' || code === 2);
@@ -127,18 +133,31 @@ export class Storage {
   /** A connection for appends. Every first request of one names its stream and the writer's schema. */
   append(short: string): AppendCall {
     const headers = { 'x-goog-request-params': `write_stream=${encodeURIComponent(this.nameOf(short))}` };
-    return new AppendCall(this.client.appendRows({ otherArgs: { headers }, timeout: 24 * 3600e3 }));
+    const stream = this.client.appendRows({ otherArgs: { headers }, timeout: 24 * 3600e3 });
+    stream.on('error', (thrown: unknown) => this.failed(writeErrorOf(thrown)));
+    return new AppendCall(stream);
   }
 
   close(): Promise<void> {
     return this.client.close();
   }
+
+  private async answered<T>(call: Promise<T>): Promise<T> {
+    try {
+      return await call;
+    } catch (thrown) {
+      throw this.failed(writeErrorOf(thrown));
+    }
+  }
+
+  private failed(error: SinkError): SinkError {
+    if (error.code === 'UNAUTHENTICATED') this.credentials.refused();
+    return error;
+  }
 }
 
-async function answered<T>(call: Promise<T>): Promise<T> {
-  try {
-    return await call;
-  } catch (thrown) {
-    throw writeErrorOf(thrown);
-  }
+/** gRPC ends the call with the numeric `code` of the error, and only tells its message. */
+function asPluginError(error: Error): Error {
+  const isRefusal = error instanceof SinkError && error.sinkKind === 'auth';
+  return Object.assign(new Error(error.message), { code: isRefusal ? UNAUTHENTICATED : UNAVAILABLE });
 }

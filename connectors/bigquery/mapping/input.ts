@@ -1,6 +1,7 @@
 import type { Disk } from '../../../core/base/disk.ts';
 import { SinkError } from '../../runtime/sink-error.ts';
 import type { BigQueryConfig } from '../config.ts';
+import { readText } from '../read-text.ts';
 import { avroDecoder } from './avro.ts';
 import { type Decoder, decodeJson } from './decoder.ts';
 
@@ -24,14 +25,7 @@ export async function decoderOf(
 
 async function textOf(disk: Disk, path: string): Promise<string> {
   try {
-    const file = await disk.open(path, 'read');
-    try {
-      const bytes = Buffer.alloc(await file.size());
-      await file.read(bytes, 0);
-      return bytes.toString();
-    } finally {
-      await file.close();
-    }
+    return await readText(disk, path);
   } catch (cause) {
     throw new SinkError('fatal', 'NO_AVRO_SCHEMA', `the Avro schema ${path} cannot be read`, { cause });
   }

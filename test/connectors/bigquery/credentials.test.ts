@@ -1,8 +1,10 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { bigQuerySink } from '../../../connectors/bigquery/sink.ts';
 import { startTokenServer, type TokenServer } from '../../servers/bigquery/auth/token-server.ts';
 import { MemoryEngine } from '../memory-engine.ts';
-import { record, runSink, until } from '../support.ts';
+import { record, runSink, temporaryDirectory, until } from '../support.ts';
 import { type FakeTable, fakeTable } from './fake-table.ts';
 
 let tokens: TokenServer;
@@ -49,12 +51,29 @@ test('tokens come from the metadata server; refused ones are replaced, and no ro
   await run.stop();
 });
 
-test('a key file that is not there degrades the sink and says so', async () => {
+test.each([
+  ['is not there', null, /no token for the service account: .*no such file.*nowhere\/key\.json/],
+  ['is not JSON', 'key', /no token for the service account: .*key\.json is not JSON/],
+  [
+    'is a user',
+    '{"type":"authorized_user"}',
+    /is of type authorized_user, not the key of a service account; method = /,
+  ],
+  ['has no key', '{"type":"service_account"}', /not the key of a service account/],
+])('a key file that %s degrades the sink, which says so', async (_, text, says) => {
+  const folder = temporaryDirectory();
+  if (text !== null) writeFileSync(join(folder, 'key.json'), text);
+
   const engine = new MemoryEngine();
   await engine.ensureTopic({ name: 'orders.out', partitions: 1 });
-  const run = start(engine, { method: 'service_account', key_file: 'nowhere/key.json' });
+  const run = start(engine, {
+    method: 'service_account',
+    key_file: join(folder, text === null ? 'nowhere/key.json' : 'key.json'),
+  });
   engine.append('orders.out', 0, [record('{"id":"c"}')]);
   await until(() => run.status().state === 'degraded');
+  expect(run.status().reason).toMatch(says);
   expect(run.status().reason).toContain('NO_CREDENTIALS');
   await run.stop();
+  rmSync(folder, { recursive: true });
 });

@@ -2,7 +2,9 @@
  * Google's token endpoint and the metadata server of a virtual machine, on loopback, for the three ways to credentials:
  * - service_account and application_default with a key file: a JWT signed with the key is exchanged (RFC 7523);
  * - application_default with a user's file: a refresh token is exchanged (RFC 6749 section 6);
- * - metadata_server: GET with `Metadata-Flavor: Google` (GCE_METADATA_HOST points there).
+ * - metadata_server: GET with `Metadata-Flavor: Google` (GCE_METADATA_HOST points there);
+ * - impersonation: a token of the caller is exchanged for one of another service account (IAM Credentials API,
+ *   projects.serviceAccounts.generateAccessToken). Only those in `impersonable` may be acted as.
  * Tokens go bad after their time by the clock that is handed in; `accepts` is what the fake asks.
  */
 import { createVerify, generateKeyPairSync, type KeyObject } from 'node:crypto';
@@ -10,6 +12,8 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Clock, sleep, systemClock } from '../../../../core/base/clock.ts';
+
+const CLOUD_SCOPE = 'https://www.googleapis.com/auth/cloud-platform';
 
 /** How the next answers fail; `times` of them, or all. */
 export type Failure =
@@ -28,9 +32,15 @@ export interface TokenServer {
   readonly keyFile: Record<string, string>;
   /** A user's credential file, as `gcloud auth application-default login` writes it. */
   readonly userFile: Record<string, string>;
+  /** Of the tokens to come. */
+  lifetimeMs: number;
+  /** Service accounts that whoever has a token may act as. */
+  impersonable: readonly string[];
   /** Whether a token has been given out here and is good now. */
   readonly accepts: (token: string) => boolean;
-  /** Requests so far: `jwt`, `refresh`, `metadata`, `refused`. */
+  /** Whom a token speaks for: the service account's e-mail address, or "user"; null when it is not good now. */
+  readonly principalOf: (token: string) => string | null;
+  /** Requests so far: `jwt`, `refresh`, `metadata`, `impersonate`, `refused`. */
   readonly counts: Record<string, number>;
   fail(failure: Failure): void;
   heal(): void;
@@ -47,6 +57,12 @@ export interface TokenServerOptions {
   email: string;
 }
 
+interface Token {
+  until: number;
+  principal: string;
+  scope: string;
+}
+
 export async function startTokenServer(given: Partial<TokenServerOptions> = {}): Promise<TokenServer> {
   const options = {
     clock: systemClock,
@@ -57,17 +73,21 @@ export async function startTokenServer(given: Partial<TokenServerOptions> = {}):
     ...given,
   };
   const keys = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  const tokens = new Map<string, number>();
-  const counts: Record<string, number> = { jwt: 0, refresh: 0, metadata: 0, refused: 0 };
+  const tokens = new Map<string, Token>();
+  const counts: Record<string, number> = { jwt: 0, refresh: 0, metadata: 0, impersonate: 0, refused: 0 };
+  const good = (token: string): Token | null => {
+    const known = tokens.get(token);
+    return known && known.until > options.clock.now() ? known : null;
+  };
   let failure: Failure | null = null;
   let hits = 0;
   let issued = 0;
 
-  const issue = (active: Failure | null): Record<string, unknown> => {
+  const issue = (active: Failure | null, principal: string, scope = CLOUD_SCOPE): Record<string, unknown> => {
     const token = `token-${++issued}`;
-    const lifetime = active?.kind === 'expired' ? 0 : options.lifetimeMs;
-    tokens.set(token, options.clock.now() + lifetime);
-    return { access_token: token, expires_in: Math.floor(options.lifetimeMs / 1000), token_type: 'Bearer' };
+    const lifetime = active?.kind === 'expired' ? 0 : server.lifetimeMs;
+    tokens.set(token, { until: options.clock.now() + lifetime, principal, scope });
+    return { access_token: token, expires_in: Math.floor(server.lifetimeMs / 1000), token_type: 'Bearer' };
   };
 
   async function serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -85,8 +105,10 @@ export async function startTokenServer(given: Partial<TokenServerOptions> = {}):
         error_description: active.description ?? active.error,
       });
     }
-    if (message.method === 'POST' && pathname === '/token')
-      tokenEndpoint(Buffer.concat(parts).toString(), response, active);
+    const body = Buffer.concat(parts).toString();
+    const actAs = /^\/v1\/projects\/-\/serviceAccounts\/([^/:]+):generateAccessToken$/.exec(pathname)?.[1];
+    if (message.method === 'POST' && pathname === '/token') tokenEndpoint(body, response, active);
+    else if (message.method === 'POST' && actAs !== undefined) impersonate(message, actAs, body, response, active);
     else if (pathname.startsWith('/computeMetadata/v1')) metadata(message, pathname, response, active);
     else send(response, 404, { error: 'not_found' });
   }
@@ -97,8 +119,12 @@ export async function startTokenServer(given: Partial<TokenServerOptions> = {}):
     );
     const grant = form.get('grant_type');
     let problem = 'unsupported_grant_type';
+    let principal = 'user';
+    let scope = CLOUD_SCOPE;
     if (grant === 'urn:ietf:params:oauth:grant-type:jwt-bearer') {
       counts['jwt'] = (counts['jwt'] ?? 0) + 1;
+      principal = options.email;
+      scope = scopeOf(form.get('assertion') ?? '');
       problem = checkAssertion(
         form.get('assertion') ?? '',
         keys.publicKey,
@@ -110,7 +136,7 @@ export async function startTokenServer(given: Partial<TokenServerOptions> = {}):
       counts['refresh'] = (counts['refresh'] ?? 0) + 1;
       problem = form.get('refresh_token') === userFile['refresh_token'] ? '' : 'Token has been expired or revoked.';
     }
-    if (problem === '') return send(response, 200, issue(active));
+    if (problem === '') return send(response, 200, issue(active, principal, scope));
     counts['refused'] = (counts['refused'] ?? 0) + 1;
     send(response, 400, { error: 'invalid_grant', error_description: problem });
   }
@@ -126,7 +152,8 @@ export async function startTokenServer(given: Partial<TokenServerOptions> = {}):
       return send(response, 403, 'Missing Metadata-Flavor:Google header.');
     counts['metadata'] = (counts['metadata'] ?? 0) + 1;
     const path = pathname.slice('/computeMetadata/v1'.length);
-    if (/^\/instance\/service-accounts\/[^/]+\/token$/.test(path)) return send(response, 200, issue(active));
+    if (/^\/instance\/service-accounts\/[^/]+\/token$/.test(path))
+      return send(response, 200, issue(active, options.email));
     if (/^\/instance\/service-accounts\/[^/]+\/email$/.test(path)) return send(response, 200, options.email);
     if (path === '/project/project-id') return send(response, 200, options.project);
     if (path === '/universe/universe-domain') return send(response, 200, 'googleapis.com');
@@ -134,12 +161,39 @@ export async function startTokenServer(given: Partial<TokenServerOptions> = {}):
     send(response, 404, 'not found');
   }
 
-  const server = createServer(
-    (message, response) => void serve(message, response).catch(() => message.socket.destroy()),
-  );
-  server.listen(options.port, '127.0.0.1');
-  await once(server, 'listening');
-  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  function impersonate(
+    message: IncomingMessage,
+    email: string,
+    body: string,
+    response: ServerResponse,
+    active: Failure | null,
+  ): void {
+    counts['impersonate'] = (counts['impersonate'] ?? 0) + 1;
+    const caller = good(/^Bearer (.+)$/.exec(message.headers.authorization ?? '')?.[1] ?? '');
+    const refuse = (code: number, status: string, text: string): void => {
+      counts['refused'] = (counts['refused'] ?? 0) + 1;
+      send(response, code, { error: { code, status, message: text } });
+    };
+    if (caller === null) {
+      return refuse(401, 'UNAUTHENTICATED', 'Request had invalid authentication credentials.');
+    }
+    if (!caller.scope.split(' ').includes(CLOUD_SCOPE)) {
+      return refuse(403, 'PERMISSION_DENIED', 'Request had insufficient authentication scopes.');
+    }
+    if (!server.impersonable.includes(decodeURIComponent(email))) {
+      const permission = "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist).";
+      return refuse(403, 'PERMISSION_DENIED', permission);
+    }
+    const { scope = [] } = JSON.parse(body) as { scope?: string[] };
+    const { access_token: accessToken } = issue(active, decodeURIComponent(email), scope.join(' '));
+    const expireTime = new Date(options.clock.now() + server.lifetimeMs).toISOString();
+    send(response, 200, { accessToken, expireTime });
+  }
+
+  const http = createServer((message, response) => void serve(message, response).catch(() => message.socket.destroy()));
+  http.listen(options.port, '127.0.0.1');
+  await once(http, 'listening');
+  const host = `127.0.0.1:${(http.address() as AddressInfo).port}`;
   const url = `http://${host}`;
   const userFile: Record<string, string> = {
     type: 'authorized_user',
@@ -148,10 +202,12 @@ export async function startTokenServer(given: Partial<TokenServerOptions> = {}):
     refresh_token: 'refresh-1',
     quota_project_id: options.project,
   };
-  return {
+  const server: TokenServer = {
     url,
     host,
     counts,
+    lifetimeMs: options.lifetimeMs,
+    impersonable: [],
     userFile,
     keyFile: {
       type: 'service_account',
@@ -162,7 +218,8 @@ export async function startTokenServer(given: Partial<TokenServerOptions> = {}):
       client_id: '1',
       token_uri: `${url}/token`,
     },
-    accepts: token => (tokens.get(token) ?? 0) > options.clock.now(),
+    accepts: token => good(token) !== null,
+    principalOf: token => good(token)?.principal ?? null,
     fail: next => {
       failure = next;
       hits = 0;
@@ -171,10 +228,11 @@ export async function startTokenServer(given: Partial<TokenServerOptions> = {}):
     revoke: () => tokens.clear(),
     close: () =>
       new Promise(resolve => {
-        server.close(() => resolve());
-        server.closeAllConnections();
+        http.close(() => resolve());
+        http.closeAllConnections();
       }),
   };
+  return server;
 }
 
 function send(response: ServerResponse, status: number, body: unknown): void {
@@ -184,12 +242,23 @@ function send(response: ServerResponse, status: number, body: unknown): void {
     .end(text ? body : JSON.stringify(body));
 }
 
+const claimsOf = (jwt: string): Record<string, unknown> =>
+  JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString()) as Record<string, unknown>;
+
+function scopeOf(jwt: string): string {
+  try {
+    return String(claimsOf(jwt)['scope']);
+  } catch {
+    return '';
+  }
+}
+
 /** @returns what is wrong with a signed assertion; empty when nothing is */
 function checkAssertion(jwt: string, key: KeyObject, email: string, audiences: string[], now: number): string {
   const [header = '', payload = '', signature = ''] = jwt.split('.');
   const verify = createVerify('RSA-SHA256').update(`${header}.${payload}`);
   if (!verify.verify(key, signature, 'base64url')) return 'Invalid JWT Signature.';
-  const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as Record<string, unknown>;
+  const claims = claimsOf(jwt);
   if (claims['iss'] !== email) return 'Invalid grant: account not found';
   // The official libraries name Google's own endpoint whatever the key file says.
   const aud = String(claims['aud']);
