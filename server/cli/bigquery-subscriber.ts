@@ -3,8 +3,8 @@ import manifest from '../../package.json' with { type: 'json' };
 import { sinkConnectors } from '../../connectors/index.ts';
 import { systemClock } from '../../core/base/clock.ts';
 import { nodeDisk } from '../../core/base/node-disk.ts';
-import { nodeNetwork } from '../../core/base/node-network.ts';
 import { systemRandom } from '../../core/base/random.ts';
+import { clusterAccess } from '../config/security.ts';
 import { readTextFile } from '../read-text-file.ts';
 import { readSubscriberSettings } from '../subscriber/settings.ts';
 import { startSubscriber } from '../subscriber/subscriber.ts';
@@ -29,13 +29,14 @@ export const bigquerySubscriber: Command = {
       clock: systemClock,
       write: line => io.err(line),
     });
+    const baseDirectory = file === null ? io.cwd : dirname(file);
     const subscriber = await startSubscriber({
       settings,
-      baseDirectory: file === null ? io.cwd : dirname(file),
+      baseDirectory,
       clock: systemClock,
       random: systemRandom,
       disk: nodeDisk,
-      network: nodeNetwork,
+      access: clusterAccess(settings.subscription, path => readTextFile(resolve(baseDirectory, path))),
       logger,
     });
     io.out(

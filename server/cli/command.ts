@@ -83,8 +83,8 @@ export function helpText(command: Command): string {
 /** The exit code that an error stands for. */
 export function exitCodeOf(error: MillstreamError): number {
   if (error.code === 'USAGE') return EXIT.usage;
-  if (error.code === 'UNREACHABLE') return EXIT.unreachable;
-  if (error.code === 'REFUSED' || error instanceof BrokerError) return EXIT.refused;
+  if (error.code === 'UNREACHABLE' || error.code.startsWith('TLS_')) return EXIT.unreachable;
+  if (error.code === 'REFUSED' || error.code === 'AUTH_FAILED' || error instanceof BrokerError) return EXIT.refused;
   return EXIT.problems;
 }
 

@@ -46,12 +46,15 @@ function inOneLine({ file, line, message, help }: Diagnostic): string {
 }
 
 function banner(server: Millstream, { config }: Settings): string {
-  const kafka = formatAddress({ host: config.network.kafka_listen.host, port: server.kafka.port });
+  const { embedded } = server;
+  const kafka = embedded
+    ? `${formatAddress({ host: config.network.kafka_listen.host, port: embedded.kafka.port })}    any Kafka client`
+    : `${config.engine.kafka.brokers.join(', ')}    the cluster that the topics live in`;
   const http = formatAddress({ host: config.network.http_listen.host, port: server.http.port });
   // performance.now() counts from the start of the process.
   return (
     `millstream ${manifest.version}, listening after ${Math.round(performance.now())} ms\n` +
-    `  kafka  ${kafka}    any Kafka client\n` +
+    `  kafka  ${kafka}\n` +
     `  http   http://${http}    the page, the API, /metrics\n`
   );
 }

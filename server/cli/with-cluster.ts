@@ -1,5 +1,4 @@
 import { systemClock } from '../../core/base/clock.ts';
-import { nodeNetwork } from '../../core/base/node-network.ts';
 import { systemRandom } from '../../core/base/random.ts';
 import { Cluster } from '../../core/client/cluster.ts';
 import type { Io, Values } from './command.ts';
@@ -8,8 +7,7 @@ import { brokersOf } from './target.ts';
 /** Runs `work` against the brokers that the options or the configuration name, and closes the connections. */
 export async function withCluster<T>(values: Values, io: Io, work: (cluster: Cluster) => Promise<T>): Promise<T> {
   const cluster = new Cluster({
-    brokers: brokersOf(values, io),
-    network: nodeNetwork,
+    ...brokersOf(values, io),
     clock: systemClock,
     random: systemRandom,
     clientId: 'millstream-cli',

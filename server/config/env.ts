@@ -20,7 +20,7 @@ export const ALIASES: Readonly<Record<string, string>> = {
 };
 
 /** Read by others: the command line, the BigQuery container, and what Kubernetes sets for a service of our name. */
-const FOREIGN = /^MILLSTREAM_(CONFIG|TOPIC|BROKERS|SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_.*)?)$/;
+const FOREIGN = /^MILLSTREAM_(CONFIG|TOPIC|BROKERS|TLS_.*|SASL_.*|SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_.*)?)$/;
 
 /** Every key that can be overridden, by variable name; computed from the schema. `topics` have names of their own. */
 export function environmentNames(schema: z.ZodType = serverConfigSchema): Map<string, string[]> {

@@ -49,13 +49,6 @@ export const NOT_YET: readonly KeyStatus[] = [
     message: 'is set, but client certificates are not checked yet',
     harmless: ['none'],
   },
-  {
-    key: 'engine.kind',
-    severity: 'error',
-    message: 'is "kafka", but only "embedded" works yet',
-    harmless: ['embedded'],
-  },
-  later('engine.kafka.*'),
   later('network.compat_routes', [false]),
   later('wal.capacity_bytes'),
   later('wal.upload_interval_ms'),
@@ -84,6 +77,42 @@ export const NOT_YET: readonly KeyStatus[] = [
     harmless: [[]],
   },
   later('schemas.dir'),
+];
+
+const inCluster = (key: string): KeyStatus => ({
+  key,
+  severity: 'warning',
+  message: 'has no effect: topics live in a Kafka cluster ([engine] kind)',
+});
+
+/** With `engine.kind = "kafka"` there is no broker in this process. */
+export const IN_CLUSTER: readonly KeyStatus[] = [
+  {
+    key: 'engine.kind',
+    severity: 'warning',
+    message:
+      'is "kafka": topics keep what the cluster\'s own retention keeps, whoever has not read it (max_backlog, on_backlog), and trace, audit and records over HTTP are not there',
+    harmless: ['embedded'],
+  },
+  inCluster('broker.id'),
+  inCluster('broker.rack_id'),
+  inCluster('broker.data_dir'),
+  inCluster('broker.auto_create_topics'),
+  inCluster('broker.default_partitions'),
+  inCluster('broker.max_message_bytes'),
+  inCluster('broker.accept_any_replication_factor'),
+  inCluster('network.kafka_listen'),
+  inCluster('network.advertised'),
+  inCluster('network.max_connections'),
+  inCluster('network.connection_timeout_ms'),
+  inCluster('network.max_request_bytes'),
+  inCluster('wal.*'),
+  inCluster('cache.*'),
+];
+
+/** Where they live in this process, what is said of a cluster is not read. */
+export const IN_PROCESS: readonly KeyStatus[] = [
+  { key: 'engine.kafka.*', severity: 'warning', message: 'has no effect while engine.kind is "embedded"' },
 ];
 
 /** What takes the place of RustMQ's keys. */

@@ -1,10 +1,10 @@
 import { type Diagnostic, hasErrors, sortDiagnostics } from '../../core/config/diagnostic.ts';
 import { diagnosticAt } from '../../core/config/diagnostic-at.ts';
 import { interpolate } from '../../core/config/interpolate.ts';
-import { dotted, parseToml, type Path, type TomlDocument } from '../../core/config/toml.ts';
+import { dotted, parseToml, type Path, type TomlDocument, valueIn } from '../../core/config/toml.ts';
 import { check } from '../../core/config/zod-diagnostics.ts';
 import { overridesFrom } from './env.ts';
-import { NOT_YET, REPLACED } from './key-status.ts';
+import { IN_CLUSTER, IN_PROCESS, type KeyStatus, NOT_YET, REPLACED } from './key-status.ts';
 import { atVariable, pointAtEnvironment, withValue } from './overlay.ts';
 import { type ParsedConfig, serverConfigSchema } from './schema.ts';
 import { formatAddress } from './values.ts';
@@ -89,7 +89,8 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     all.push(...conflictsIn(config, document).map(each => fromEnvironment(each, origins)));
   }
   const judged = new Set(all.map(each => each.path));
-  const idle = statusOf(value, document).filter(each => !judged.has(each.path));
+  const home = kindOf(value) === 'kafka' ? IN_CLUSTER : IN_PROCESS;
+  const idle = statusOf(value, document, [...home, ...NOT_YET, ...REPLACED]).filter(each => !judged.has(each.path));
   all.push(...idle.map(each => fromEnvironment(each, origins)));
   const sorted = sortDiagnostics(all);
   return { config: hasErrors(sorted) ? null : config, diagnostics: sorted, origins, text };
@@ -132,15 +133,24 @@ function conflictsIn(config: ServerConfig, document: TomlDocument): Diagnostic[]
       'raise `network.max_request_bytes` too: a batch travels in one request',
     );
   }
+  if (config.engine.kind === 'kafka' && config.engine.kafka.brokers.length === 0) {
+    const message = '`engine.kind` is "kafka", but `engine.kafka.brokers` names none';
+    say(['engine', 'kind'], message, 'brokers = ["host:port", ...] below [engine.kafka]');
+  }
   return found;
 }
 
+function kindOf(value: unknown): string {
+  const kind = valueIn(value, ['engine', 'kind']);
+  return typeof kind === 'string' ? kind.toLowerCase() : '';
+}
+
 /** Keys that are set but do not act. */
-function statusOf(value: unknown, document: TomlDocument): Diagnostic[] {
+function statusOf(value: unknown, document: TomlDocument, statuses: readonly KeyStatus[]): Diagnostic[] {
   const found: Diagnostic[] = [];
   const walk = (at: unknown, path: string[]): void => {
     const isTable = typeof at === 'object' && at !== null && !Array.isArray(at);
-    const status = path.length > 1 ? [...NOT_YET, ...REPLACED].find(each => matches(each.key, path)) : undefined;
+    const status = path.length > 1 ? statuses.find(each => matches(each.key, path)) : undefined;
     if (status && (!isTable || status.key !== `${path[0]}.*`)) {
       const shown = JSON.stringify(typeof at === 'string' ? at.toLowerCase() : at);
       if (at === '' || status.harmless?.some(each => JSON.stringify(each) === shown)) return;

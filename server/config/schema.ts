@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { duration, size } from '../../core/base/units.ts';
 import * as compat from './compat-keys.ts';
+import { securityKeys } from './security.ts';
 import { address, choice } from './values.ts';
 
 /*
@@ -157,16 +158,12 @@ const engine = z.strictObject({
   kafka: z
     .strictObject({
       brokers: list('host:port of some brokers.'),
-      sasl: z
-        .strictObject({
-          mechanism: choice(['plain', 'scram-sha-256', 'scram-sha-512']).default('plain'),
-          username: text('User name.'),
-          password: text('Password.'),
-        })
-        .nullable()
-        .default(null)
-        .describe('How this server authenticates.'),
-      tls: flag(false, 'Speak TLS to the brokers.'),
+      session_timeout_ms: milliseconds(
+        30_000,
+        'A process that the cluster has not heard of for so long loses its partitions.',
+        100,
+      ),
+      ...securityKeys,
     })
     .prefault({}),
 });

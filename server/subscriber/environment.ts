@@ -1,3 +1,5 @@
+import { SECURITY_VARIABLES } from '../config/security.ts';
+
 /*
  * The BigQuery container is driven by its environment (spec/surface.md 4); each variable is a key of its TOML form and
  * wins over the file.
@@ -8,6 +10,12 @@ export const ENVIRONMENT: Readonly<Record<string, readonly string[]>> = {
   BIGQUERY_TABLE: ['table'],
   MILLSTREAM_TOPIC: ['subscription', 'topic'],
   MILLSTREAM_BROKERS: ['subscription', 'broker_endpoints'],
+  ...Object.fromEntries(
+    Object.entries(SECURITY_VARIABLES).map(([name, path]): [string, readonly string[]] => [
+      name,
+      ['subscription', ...path],
+    ]),
+  ),
   AUTH_METHOD: ['auth', 'method'],
   MAX_ROWS_PER_BATCH: ['batch', 'records'],
   MAX_BATCH_SIZE_BYTES: ['batch', 'bytes'],

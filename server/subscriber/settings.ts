@@ -8,6 +8,7 @@ import { interpolate } from '../../core/config/interpolate.ts';
 import { dotted, parseToml } from '../../core/config/toml.ts';
 import { check } from '../../core/config/zod-diagnostics.ts';
 import { pointAtEnvironment, withValue } from '../config/overlay.ts';
+import { securityKeys } from '../config/security.ts';
 import { address, choice } from '../config/values.ts';
 import { ENVIRONMENT, environmentOverrides, variableOf } from './environment.ts';
 
@@ -25,6 +26,7 @@ const OWN = {
       .default(['127.0.0.1:9092'])
       .describe('host:port of Kafka-protocol brokers'),
     start: choice(['earliest', 'latest']).default('earliest').describe('Where a first start begins'),
+    ...securityKeys,
   }),
   batch: z
     .strictObject({

@@ -6,10 +6,10 @@ import type { Clock } from '../../core/base/clock.ts';
 import type { Disk } from '../../core/base/disk.ts';
 import type { Logger } from '../../core/base/logger.ts';
 import { Metrics } from '../../core/base/metrics.ts';
-import type { Network } from '../../core/base/network.ts';
 import type { Random } from '../../core/base/random.ts';
 import { Cluster } from '../../core/client/cluster.ts';
 import { KafkaEngine } from '../../core/engine/kafka.ts';
+import type { ClusterAccess } from '../config/security.ts';
 import { formatAddress } from '../config/values.ts';
 import { asListenError } from '../start-error.ts';
 import { dropRefused, type KeepRefused, logRefused, RefusedFile, refusedFileOf } from './dead-letters.ts';
@@ -28,7 +28,7 @@ export interface SubscriberOptions {
   clock: Clock;
   random: Random;
   disk: Disk;
-  network: Network;
+  access: ClusterAccess;
   logger: Logger;
 }
 
@@ -43,7 +43,7 @@ export interface Subscriber {
 
 /** The container's process: one topic of any Kafka-protocol brokers into one BigQuery table. */
 export async function startSubscriber(options: SubscriberOptions): Promise<Subscriber> {
-  const { settings, baseDirectory, clock, random, disk, network, logger } = options;
+  const { settings, baseDirectory, clock, random, disk, access, logger } = options;
   const { subscription, batch, retry, dead_letter: deadLetter } = settings;
   const { topic } = subscription;
   const connector = sinkConnectors().get('bigquery');
@@ -53,7 +53,7 @@ export async function startSubscriber(options: SubscriberOptions): Promise<Subsc
   const metrics = new Metrics();
   const cluster = new Cluster({
     brokers: subscription.broker_endpoints,
-    network,
+    ...access,
     clock,
     random,
     clientId: 'millstream-bigquery-subscriber',

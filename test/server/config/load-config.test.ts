@@ -265,14 +265,32 @@ describe('keys without effect', () => {
     expect(
       findings(
         load(
-          '[network.tls]\ncert_file = "c.pem"\n[engine]\nkind = "KAFKA"\n[topics.a]\ncleanup = "compact"\n[security.tls]\nenabled = true',
+          '[network.tls]\ncert_file = "c.pem"\n[engine]\nkind = "embedded"\n[topics.a]\ncleanup = "compact"\n[security.tls]\nenabled = true',
         ),
       ),
     ).toEqual([
       '2:1 `network.tls.cert_file` is set, but TLS is not served yet; remove it to serve plain text',
-      '4:1 `engine.kind` is "kafka", but only "embedded" works yet',
       '8:1 `security.tls.enabled` is true, but TLS is not served yet; remove it to serve plain text',
     ]);
+  });
+
+  test('of a broker in this process are named where topics live in a cluster, and the reverse', () => {
+    const cluster = '[engine.kafka]\nbrokers = ["k:9092"]\n';
+    expect(
+      findings(load(`[engine]\nkind = "Kafka"\n${cluster}[wal]\npath = "x"\n[broker]\nlog_level = "warn"`)),
+    ).toEqual([
+      expect.stringMatching(/^2:1 warning: `engine.kind` is "kafka": .*max_backlog.*trace, audit.* are not there$/),
+      '6:1 warning: `wal.path` has no effect: topics live in a Kafka cluster ([engine] kind)',
+    ]);
+    expect(findings(load('[engine]\nkind = "kafka"'))).toEqual([
+      '2:8 `engine.kind` is "kafka", but `engine.kafka.brokers` names none (brokers = ["host:port", ...] below [engine.kafka])',
+    ]);
+    expect(findings(load(cluster))).toEqual([
+      '1:9 warning: `engine.kafka` has no effect while engine.kind is "embedded"',
+    ]);
+    expect(findings(load(`${cluster}sasl = { username = "ada" }\n[engine]\nkind = "kafka"`))).toContain(
+      '3:1 `engine.kafka.sasl.password` is missing',
+    );
   });
 
   test('from the environment are named by their variable', () => {
@@ -374,7 +392,9 @@ test('the reference shows every key with its default as it would be written', ()
   expect(reference).toContain('| `write_cache_size_bytes` | size | `"64MiB"` |');
   expect(reference).toContain('| `retention_ms` | duration | `"7d"` |');
   for (const { path, default: initial } of configKeys()) {
-    if (initial === null || path[0] === 'topics' || path.join('.') === 'etl.workers') continue;
+    // A login is whole or not there.
+    const isPart = path[0] === 'topics' || path.includes('sasl');
+    if (initial === null || isPart || path.join('.') === 'etl.workers') continue;
     const written = load(`[${path.slice(0, -1).join('.')}]\n${path.at(-1)} = ${initial}`);
     expect(written.config).toEqual(load(null).config);
   }

@@ -45,6 +45,10 @@ test('the four required variables are enough; the rest has the documented defaul
   expect(settings.dead_letter.topic).toBeUndefined();
 });
 
+/** What a login needs besides the variable that is tried. */
+const LOGIN = { mechanism: 'plain', username: 'ada', password: 'love' };
+const LOGIN_VARIABLES = { MILLSTREAM_SASL_USERNAME: LOGIN.username, MILLSTREAM_SASL_PASSWORD: LOGIN.password };
+
 /** Variable, a value, and what of the settings it makes. */
 const CASES: Record<string, [value: string, settings: object]> = {
   GCP_PROJECT_ID: ['other', { connector: { project_id: 'other' } }],
@@ -52,6 +56,14 @@ const CASES: Record<string, [value: string, settings: object]> = {
   BIGQUERY_TABLE: ['orders', { connector: { table: 'orders' } }],
   MILLSTREAM_TOPIC: ['orders.clean', { subscription: { topic: 'orders.clean' } }],
   MILLSTREAM_BROKERS: ['a:9092, b:9093', { subscription: { broker_endpoints: ['a:9092', 'b:9093'] } }],
+  MILLSTREAM_TLS_ENABLED: ['true', { subscription: { tls: { enabled: true } } }],
+  MILLSTREAM_TLS_CA_FILE: ['/ca.pem', { subscription: { tls: { ca_file: '/ca.pem' } } }],
+  MILLSTREAM_TLS_CERT_FILE: ['/cert.pem', { subscription: { tls: { cert_file: '/cert.pem' } } }],
+  MILLSTREAM_TLS_KEY_FILE: ['/key.pem', { subscription: { tls: { key_file: '/key.pem' } } }],
+  MILLSTREAM_TLS_SERVER_NAME: ['kafka.internal', { subscription: { tls: { server_name: 'kafka.internal' } } }],
+  MILLSTREAM_SASL_MECHANISM: ['SCRAM-SHA-512', { subscription: { sasl: { ...LOGIN, mechanism: 'scram-sha-512' } } }],
+  MILLSTREAM_SASL_USERNAME: ['grace', { subscription: { sasl: { ...LOGIN, username: 'grace' } } }],
+  MILLSTREAM_SASL_PASSWORD: ['hopper', { subscription: { sasl: { ...LOGIN, password: 'hopper' } } }],
   AUTH_METHOD: ['METADATA_SERVER', { connector: { auth: { method: 'metadata_server' } } }],
   MAX_ROWS_PER_BATCH: ['50', { batch: { records: 50 } }],
   MAX_BATCH_SIZE_BYTES: ['4096', { batch: { bytes: 4096 } }],
@@ -74,7 +86,8 @@ const CASES: Record<string, [value: string, settings: object]> = {
 };
 
 test.each(Object.entries(CASES))('%s', (name, [value, expected]) => {
-  expect(withEnv({ [name]: value })).toMatchObject(expected);
+  const others = name.startsWith('MILLSTREAM_SASL_') ? LOGIN_VARIABLES : {};
+  expect(withEnv({ ...others, [name]: value })).toMatchObject(expected);
 });
 
 test('every variable has a case', () => {
