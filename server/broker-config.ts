@@ -1,5 +1,5 @@
-import type { Broker } from '../core/broker/broker.ts';
 import { type BrokerConfig, DEFAULT_BROKER_CONFIG } from '../core/broker/config.ts';
+import type { Engine } from '../core/engine/engine.ts';
 import type { ServerConfig } from './config/load-config.ts';
 
 /** millstream.toml's names -> the broker's settings. */
@@ -20,15 +20,17 @@ export function nodeIdOf(id: string): number {
   return digits ? Number(digits[0]) : 1;
 }
 
-/** Creates the topics of `[topics.NAME]` and gives existing ones the retention that the file says. */
+/** Creates the topics of `[topics.NAME]` that are not there; the others keep their settings. */
 export async function declareTopics(
-  broker: Broker,
-  { topics, broker: { default_partitions: partitions } }: ServerConfig,
+  home: Pick<Engine, 'ensureTopic'>,
+  { engine, topics, broker: { default_partitions: partitions } }: ServerConfig,
 ): Promise<void> {
   for (const [name, topic] of Object.entries(topics)) {
-    await broker.ensureTopic({
+    // A cluster has a default of its own.
+    const count = topic.partition_count ?? (engine.kind === 'kafka' ? null : partitions);
+    await home.ensureTopic({
       name,
-      partitions: topic.partition_count ?? partitions,
+      ...(count !== null && { partitions: count }),
       configs: {
         'retention.ms': String(topic.retention_ms),
         'retention.bytes': String(topic.retention_bytes),

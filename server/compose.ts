@@ -8,7 +8,10 @@ import { nodeDisk } from '../core/base/node-disk.ts';
 import { nodeLockHost } from '../core/base/node-lock-host.ts';
 import { systemRandom } from '../core/base/random.ts';
 import { Broker } from '../core/broker/broker.ts';
+import { Cluster } from '../core/client/cluster.ts';
 import { EmbeddedEngine } from '../core/engine/embedded.ts';
+import type { Engine } from '../core/engine/engine.ts';
+import { KafkaEngine } from '../core/engine/kafka.ts';
 import { DirectoryLock } from '../core/log/directory-lock.ts';
 import { openLocalLogStore } from '../core/log/local-log-store.ts';
 import { openSandbox } from '../etl/sandbox/pool.ts';
@@ -16,22 +19,25 @@ import { type HttpServer, startHttpServer } from './api/http/http-server.ts';
 import { type KafkaListener, startKafkaListener } from './api/kafka-listener.ts';
 import { brokerConfigOf, declareTopics, nodeIdOf } from './broker-config.ts';
 import { threadRunner } from './compaction-runner.ts';
+import { clusterAccess } from './config/security.ts';
 import { formatAddress } from './config/values.ts';
 import { Pipeline } from './pipeline.ts';
-import { loadProject } from './project.ts';
+import { loadProject, type RunnablePipeline } from './project.ts';
+import { readTextFile } from './read-text-file.ts';
 import { retentionFloor } from './retention-floor.ts';
 import type { Settings } from './settings.ts';
 import { startInOrder } from './start-order.ts';
 import { BacklogWatch } from './backlog.ts';
 import { asListenError, asStartError } from './start-error.ts';
+import { TopicSizes } from './topic-sizes.ts';
 
 /** A body of 16 MiB takes this long at 2 Mbit/s. */
 const HTTP_REQUEST_TIMEOUT_MS = 60_000;
 
 /** A running server. */
 export interface Millstream {
-  readonly broker: Broker;
-  readonly kafka: KafkaListener;
+  /** The broker in this process; null: topics live in a Kafka cluster. */
+  readonly embedded: { readonly broker: Broker; readonly kafka: KafkaListener } | null;
   readonly http: HttpServer;
   readonly pipelines: Pipeline[];
   /** Resolves when every pipeline has been started (or has said why not). */
@@ -40,17 +46,39 @@ export interface Millstream {
   stop(): Promise<void>;
 }
 
+/** What everything below is made of. */
+interface Parts {
+  settings: Settings;
+  projects: readonly RunnablePipeline[];
+  logger: Logger;
+  metrics: Metrics;
+  /** Called in reverse order. */
+  closers: (() => Promise<unknown>)[];
+}
+
+/** Where topics live, and what the rest of the process sees of it. */
+interface Home extends Pick<Millstream, 'embedded'> {
+  engine: Engine;
+  /** How many records a topic holds; markers of transactions count. */
+  stored: (topic: string) => number;
+  /** Left out: nobody watches how far sinks are behind. */
+  backlog?: BacklogWatch;
+  /** As HttpServerOptions have it. */
+  unhealthy: () => string | null;
+}
+
+const clock = systemClock;
+const random = systemRandom;
+const disk = nodeDisk;
+
 /**
- * The only wiring: reads top to bottom, from the disk to the listeners to the pipelines. Whatever fails half way closes
+ * The only wiring: reads top to bottom, from the topics to the listeners to the pipelines. Whatever fails half way closes
  * what was opened before it.
  */
 export async function compose(settings: Settings, version: string, logger: Logger): Promise<Millstream> {
   const { config, baseDirectory } = settings;
-  const clock = systemClock;
-  const random = systemRandom;
-  const disk = nodeDisk;
   const metrics = new Metrics();
-  const closers: (() => Promise<unknown>)[] = [];
+  const closers: Parts['closers'] = [];
   const closeAll = async (): Promise<void> => {
     for (const close of closers.splice(0).toReversed()) await close();
   };
@@ -60,70 +88,16 @@ export async function compose(settings: Settings, version: string, logger: Logge
     const project = loadProject(settings, process.env);
     for (const warning of project.warnings) logger.warn(warning);
 
-    const dataDirectory = resolve(baseDirectory, config.broker.data_dir);
-    await disk.makeDirectory(dataDirectory);
-    const lock = await DirectoryLock.acquire(nodeLockHost(), dataDirectory);
-    closers.push(() => lock.release());
-
-    const store = await openLocalLogStore({
-      directory: resolve(baseDirectory, config.wal.path),
-      disk,
-      clock,
-      logger,
-      metrics,
-      fsync: config.wal.fsync_on_write,
-      flushIntervalMs: config.wal.flush_interval_ms,
-      cacheBytes: config.cache.write_cache_size_bytes,
-      compactionRunner: threadRunner,
-    });
-    closers.push(() => store.close());
-
-    const { kafka_listen: kafkaAddress, http_listen: httpAddress } = config.network;
-    const advertised = { ...(config.network.advertised ?? kafkaAddress) };
-    const plans = project.pipelines.map(({ plan }) => plan);
-    const durable = (...of: [string, string, number]) => broker.groups.offsets.durable(...of);
-    const backlog = new BacklogWatch({
-      plans,
-      logs: topic => (broker.topics.get(topic)?.partitions ?? []).map(({ log }) => log),
-      position: (...of) => durable(...of)?.offset ?? 0,
-      clock,
-    });
-    const floor = retentionFloor(plans, durable, (...sink) => backlog.isDetached(...sink) !== null);
-    const broker = await Broker.open({
-      nodeId: nodeIdOf(config.broker.id),
-      rack: config.broker.rack_id ?? undefined,
-      store,
-      disk,
-      directory: join(dataDirectory, 'meta'),
-      clock,
-      random,
-      logger,
-      metrics,
-      config: brokerConfigOf(config),
-      advertised: () => advertised,
-      retentionFloor: floor,
-    });
-    closers.push(() => broker.close());
-    await declareTopics(broker, config);
-
-    const kafka = await startKafkaListener({
-      broker,
-      ...kafkaAddress,
-      network: config.network,
-      clock,
-      logger,
-      metrics,
-    }).catch((error: unknown) => {
-      throw asListenError(error, 'kafka_listen', formatAddress(kafkaAddress));
-    });
-    closers.push(() => kafka.close());
-    if (advertised.port === 0) advertised.port = kafka.port;
+    const common = { settings, projects: project.pipelines, logger, metrics, closers };
+    const home = config.engine.kind === 'kafka' ? await inCluster(common) : await inProcess(common);
+    const { embedded, engine, stored, backlog, unhealthy } = home;
 
     const pipelines: Pipeline[] = [];
     let started = false;
+    const { http_listen: httpAddress } = config.network;
     const http = await startHttpServer({
       ...httpAddress,
-      engineHost: broker,
+      engineHost: embedded?.broker ?? null,
       clock,
       metrics,
       version,
@@ -132,21 +106,29 @@ export async function compose(settings: Settings, version: string, logger: Logge
       requestTimeoutMs: HTTP_REQUEST_TIMEOUT_MS,
       pipelines: () => pipelines,
       waitingFor: () => (started ? [] : ['pipelines']),
-      unhealthy: () => (store.failed ? `the log is read-only until a restart: ${store.failed.message}` : null),
+      unhealthy,
     }).catch((error: unknown) => {
       throw asListenError(error, 'http_listen', formatAddress(httpAddress));
     });
     closers.push(() => http.close());
 
-    const engine = new EmbeddedEngine(broker, logger);
-    closers.push(() => engine.close());
     // Set by bin/millstream.js: workers load the same sources, so they start three times as fast from its cache.
     const cache = getCompileCacheDir();
     const compileCache = cache === undefined ? {} : { compileCache: dirname(cache) };
     const sandbox = openSandbox({ workers: config.etl.workers, clock, logger, metrics, ...compileCache });
     closers.push(() => sandbox.close());
-    const stored = (topic: string): number => recordsStored(broker, topic);
-    const parts = { engine, sandbox, clock, random, disk, logger, metrics, baseDirectory, stored, backlog };
+    const parts = {
+      engine,
+      sandbox,
+      clock,
+      random,
+      disk,
+      logger,
+      metrics,
+      baseDirectory,
+      stored,
+      ...(backlog && { backlog }),
+    };
     const sinkTypes = sinkConnectors();
     const sourceTypes = sourceConnectors();
     for (const { plan, steps } of config.etl.enabled ? project.pipelines : []) {
@@ -154,16 +136,112 @@ export async function compose(settings: Settings, version: string, logger: Logge
       pipelines.push(new Pipeline({ ...parts, plan, steps, sinkTypes, sourceTypes, taskRecords }));
     }
     closers.push(() => Promise.all(pipelines.map(pipeline => pipeline.stop())));
-    void backlog.run();
-    closers.push(async () => backlog.stop());
+    if (backlog) {
+      void backlog.run();
+      closers.push(async () => backlog.stop());
+    }
     const pipelinesStarted = startInOrder(pipelines).then(() => {
       started = true;
     });
-    return { broker, kafka, http, pipelines, pipelinesStarted, stop: closeAll };
+    return { embedded, http, pipelines, pipelinesStarted, stop: closeAll };
   } catch (error) {
     await closeAll().catch(() => {});
     throw asStartError(error);
   }
+}
+
+/** Engine `embedded`: from the disk to the broker to its listener. */
+async function inProcess({ settings, projects, logger, metrics, closers }: Parts): Promise<Home> {
+  const { config, baseDirectory } = settings;
+  const dataDirectory = resolve(baseDirectory, config.broker.data_dir);
+  await disk.makeDirectory(dataDirectory);
+  const lock = await DirectoryLock.acquire(nodeLockHost(), dataDirectory);
+  closers.push(() => lock.release());
+
+  const store = await openLocalLogStore({
+    directory: resolve(baseDirectory, config.wal.path),
+    disk,
+    clock,
+    logger,
+    metrics,
+    fsync: config.wal.fsync_on_write,
+    flushIntervalMs: config.wal.flush_interval_ms,
+    cacheBytes: config.cache.write_cache_size_bytes,
+    compactionRunner: threadRunner,
+  });
+  closers.push(() => store.close());
+
+  const { kafka_listen: kafkaAddress } = config.network;
+  const advertised = { ...(config.network.advertised ?? kafkaAddress) };
+  const plans = projects.map(({ plan }) => plan);
+  const durable = (...of: [string, string, number]) => broker.groups.offsets.durable(...of);
+  const backlog = new BacklogWatch({
+    plans,
+    logs: topic => (broker.topics.get(topic)?.partitions ?? []).map(({ log }) => log),
+    position: (...of) => durable(...of)?.offset ?? 0,
+    clock,
+  });
+  const floor = retentionFloor(plans, durable, (...sink) => backlog.isDetached(...sink) !== null);
+  const broker = await Broker.open({
+    nodeId: nodeIdOf(config.broker.id),
+    rack: config.broker.rack_id ?? undefined,
+    store,
+    disk,
+    directory: join(dataDirectory, 'meta'),
+    clock,
+    random,
+    logger,
+    metrics,
+    config: brokerConfigOf(config),
+    advertised: () => advertised,
+    retentionFloor: floor,
+  });
+  closers.push(() => broker.close());
+  await declareTopics(broker, config);
+
+  const kafka = await startKafkaListener({
+    broker,
+    ...kafkaAddress,
+    network: config.network,
+    clock,
+    logger,
+    metrics,
+  }).catch((error: unknown) => {
+    throw asListenError(error, 'kafka_listen', formatAddress(kafkaAddress));
+  });
+  closers.push(() => kafka.close());
+  if (advertised.port === 0) advertised.port = kafka.port;
+
+  const engine = new EmbeddedEngine(broker, logger);
+  closers.push(() => engine.close());
+  return {
+    embedded: { broker, kafka },
+    engine,
+    backlog,
+    stored: topic => recordsStored(broker, topic),
+    unhealthy: () => (store.failed ? `the log is read-only until a restart: ${store.failed.message}` : null),
+  };
+}
+
+/** Engine `kafka`: this process is a client of a cluster, one of as many as there are. */
+async function inCluster({ settings, logger, closers }: Parts): Promise<Home> {
+  const { config, baseDirectory } = settings;
+  const { kafka } = config.engine;
+  const access = clusterAccess(kafka, path => readTextFile(resolve(baseDirectory, path)));
+  const cluster = new Cluster({ brokers: kafka.brokers, ...access, clock, random, logger, clientId: 'millstream' });
+  closers.push(() => cluster.close());
+  // Wrong addresses and credentials are said at the start; from then on brokers that are away are waited for.
+  await cluster.metadata([]);
+  const engine = new KafkaEngine({ cluster, logger, ...groupTiming(kafka.session_timeout_ms) });
+  closers.push(() => engine.close());
+  await declareTopics(engine, config);
+  const sizes = new TopicSizes(cluster);
+  return { embedded: null, engine, stored: topic => sizes.stored(topic), unhealthy: () => null };
+}
+
+/** Several heartbeats may be lost before a member is given up. */
+function groupTiming(sessionTimeoutMs: number): { sessionTimeoutMs: number; heartbeatMs: number } {
+  return { sessionTimeoutMs, heartbeatMs: Math.min(3000, Math.ceil(sessionTimeoutMs / 4)) };
 }
 
 /** How many offsets a topic holds: its records, and the markers of transactions once there are any. */

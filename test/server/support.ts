@@ -10,7 +10,7 @@ import { requireSettings } from '../../server/settings.ts';
 /** A project folder with the whole server in this process, on free ports. */
 export interface Project {
   folder: string;
-  server: Millstream;
+  server: Millstream & NonNullable<Millstream['embedded']>;
   url: string;
   write(path: string, text: string): void;
   /** Stops the server cleanly and starts it again on the same folder. */
@@ -28,10 +28,11 @@ export async function startProject(files: Record<string, string> = {}): Promise<
   };
   write('millstream.toml', '[network]\nkafka_listen = "127.0.0.1:0"\nhttp_listen = "127.0.0.1:0"\n');
   for (const [path, text] of Object.entries(files)) write(path, text);
-  const start = async (): Promise<Millstream> => {
+  const start = async (): Promise<Project['server']> => {
     const server = await compose(requireSettings(undefined, {}, folder), '0.0.0-test', silentLogger);
     await server.pipelinesStarted;
-    return server;
+    if (!server.embedded) throw new Error('the topics of the project live elsewhere');
+    return { ...server, ...server.embedded };
   };
   const project: Project = {
     folder,

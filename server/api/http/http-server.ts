@@ -1,6 +1,8 @@
 import fastify, { type FastifyInstance } from 'fastify';
 import { MillstreamError } from '../../../core/base/errors.ts';
 import type { Metrics } from '../../../core/base/metrics.ts';
+import type { EngineHost } from '../../../core/engine/host.ts';
+import { elsewhereRoutes } from './elsewhere.ts';
 import { answerOtherMethods } from './methods.ts';
 import { lineageRoutes } from './lineage.ts';
 import { metricsRoutes } from './metrics.ts';
@@ -9,7 +11,9 @@ import { type PipelineView, pipelineRoutes } from './pipelines.ts';
 import { refuseUnreadable, sendProblem } from './problem.ts';
 import { recordRoutes, type RecordRoutesOptions } from './records.ts';
 
-export interface HttpServerOptions extends RecordRoutesOptions {
+export interface HttpServerOptions extends Omit<RecordRoutesOptions, 'engineHost'> {
+  /** The broker in this process; null: topics live elsewhere. */
+  engineHost: EngineHost | null;
   host: string;
   port: number;
   metrics: Metrics;
@@ -63,9 +67,12 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     return { ready: waitingFor.length === 0, waiting_for: waitingFor };
   });
   metricsRoutes(app, options.metrics);
-  recordRoutes(app, options);
   pipelineRoutes(app, options.pipelines);
-  lineageRoutes(app, { ...options, plans: () => options.pipelines().map(({ plan }) => plan) });
+  const { engineHost, clock } = options;
+  if (engineHost) {
+    recordRoutes(app, { ...options, engineHost });
+    lineageRoutes(app, { engineHost, clock, plans: () => options.pipelines().map(({ plan }) => plan) });
+  } else elsewhereRoutes(app);
   pageRoutes(app);
 
   await app.listen({ host: options.host, port: options.port });
