@@ -1,4 +1,6 @@
 import { CELL, PHASE } from '../sandbox/cell.ts';
+import { asCore, HOST_INTERFACE } from './component.ts';
+import type { CoreExports } from './core-functions.ts';
 
 /*
  * Millstream's own ABI, version 1 (DESIGN 6), host side: one instance of one module.
@@ -44,29 +46,6 @@ export interface GuestHost {
   log: (level: number, line: () => string) => void;
 }
 
-interface CoreExports {
-  memory: WebAssembly.Memory;
-  millstream_abi_v1(): number;
-  millstream_alloc(length: number): number;
-  millstream_init?(ptr: number, length: number): number;
-  millstream_process(ptr: number, length: number): bigint;
-}
-
-/** The functions a module may import from `millstream`: parameters and results in wasm's own words. */
-export const CORE_IMPORTS: Readonly<Record<string, string>> = {
-  log: 'i32 i32 i32 -> ',
-  progress: 'i32 -> ',
-  fail: 'i32 i32 i32 i32 i32 -> ',
-};
-
-/** What the ABI asks a module to export, in the same words; null: not a function. */
-export const CORE_EXPORTS: Readonly<Record<string, string | null>> = {
-  memory: null,
-  millstream_abi_v1: ' -> i32',
-  millstream_alloc: 'i32 -> i32',
-  millstream_process: 'i32 i32 -> i64',
-};
-
 /** Why these capability bits cannot be given, or null. */
 export function refuseCapabilities(bits: number): string | null {
   for (const [bit, name] of LATER_CAPABILITIES) {
@@ -94,17 +73,18 @@ export class CoreGuest {
     this.bytes = new Uint8Array(0);
     const { cell } = host;
     cell[CELL.phase] = PHASE.init;
-    const imports = {
-      millstream: {
-        log: (level: number, ptr: number, length: number) => this.log(level, ptr, length),
-        progress: (index: number) => {
-          if (this.reportsProgress) cell[CELL.record] = index;
-        },
-        fail: (i: number, code: number, codeLength: number, text: number, textLength: number) =>
-          this.fail(i, this.text(code, codeLength, 64), this.text(text, textLength, REASON_BYTES)),
+    const calls = {
+      log: (level: number, ptr: number, length: number) => this.log(level, ptr, length),
+      progress: (index: number) => {
+        if (this.reportsProgress) cell[CELL.record] = index;
       },
+      fail: (i: number, code: number, codeLength: number, text: number, textLength: number) =>
+        this.fail(i, this.text(code, codeLength, 64), this.text(text, textLength, REASON_BYTES)),
     };
-    this.exports = new WebAssembly.Instance(module, imports).exports as unknown as CoreExports;
+    const instance = new WebAssembly.Instance(module, { millstream: calls, [HOST_INTERFACE]: calls });
+    this.exports = asCore(instance.exports, reason =>
+      this.fail(-1, this.count < 0 ? 'INVALID_CONFIG' : 'FAILED', reason),
+    );
     this.capabilities = this.exports.millstream_abi_v1();
     const refusal = refuseCapabilities(this.capabilities);
     if (refusal) throw new InitRefused(refusal);

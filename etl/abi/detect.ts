@@ -1,7 +1,7 @@
 import type { ModuleShape } from '../sandbox/module-shape.ts';
 import { refused } from '../sandbox/errors.ts';
 import type { Abi } from '../sandbox/sandbox.ts';
-import { CORE_EXPORTS, CORE_IMPORTS } from './core.ts';
+import { CORE_EXPORTS, CORE_IMPORTS } from './core-functions.ts';
 
 const FLUVIO_TRANSFORMS = ['filter', 'map', 'filter_map', 'array_map', 'aggregate'];
 

@@ -1,3 +1,4 @@
+import { coreOfComponent, isComponent } from '../abi/component-binary.ts';
 import { detectAbi } from '../abi/detect.ts';
 import { type ModuleShape, readShape } from './module-shape.ts';
 import type { Abi } from './sandbox.ts';
@@ -8,6 +9,12 @@ export interface Inspected extends ModuleShape {
 
 /** Checks a module that is to be deployed, without running it. Throws kind `invalid`, code MODULE_REFUSED. */
 export function inspect(bytes: Uint8Array): Inspected {
+  if (isComponent(bytes)) return { ...readShape(coreOfComponent(bytes)), abi: 'millstream-component' };
   const shape = readShape(bytes);
   return { ...shape, abi: detectAbi(shape) };
+}
+
+/** The core module that workers compile. */
+export function coreOf(bytes: Uint8Array): Uint8Array {
+  return isComponent(bytes) ? coreOfComponent(bytes) : bytes;
 }

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../../core/base/clock.ts';
 import { MillstreamError } from '../../core/base/errors.ts';
 import { closed } from './errors.ts';
-import { inspect } from './inspect.ts';
+import { coreOf, inspect } from './inspect.ts';
 import { instrument } from './instrument.ts';
 import type { ChainMessage, Reply, WorkerMessage } from './messages.ts';
 import { refused } from './errors.ts';
@@ -88,7 +88,7 @@ export class ModuleCompiler {
 
   private async compileNow(step: ChainStep): Promise<WebAssembly.Module> {
     inspect(step.module.bytes);
-    const bytes = instrument(step.module.bytes, step.memoryBytes);
+    const bytes = instrument(coreOf(step.module.bytes), step.memoryBytes);
     const reply = await this.inThrowAway(
       { kind: 'compile', task: 1, bytes },
       step.initTimeMs,

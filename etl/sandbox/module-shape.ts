@@ -51,14 +51,14 @@ export interface ModuleShape {
   tables: { type: number; limits: Limits }[];
 }
 
-/** The parts of a module that decide about it. */
-export function readShape(bytes: Uint8Array): ModuleShape {
+/** The parts of a module that decide about it. A `part` of a component may import what another part has. */
+export function readShape(bytes: Uint8Array, what: 'whole' | 'part' = 'whole'): ModuleShape {
   if (bytes.length > MAX_MODULE_BYTES) {
     throw refused(`it has ${bytes.length} bytes, at most ${MAX_MODULE_BYTES} (32 MiB) are allowed`);
   }
   checkPreamble(bytes);
   try {
-    return new ShapeReader(bytes).read();
+    return new ShapeReader(bytes, what === 'part').read();
   } catch (error) {
     if (error instanceof WasmDamage) throw refused(`it is no sound WebAssembly module: ${error.message}`, error);
     throw error;
@@ -72,21 +72,20 @@ function checkPreamble(bytes: Uint8Array): void {
       `it begins with the bytes ${head.slice(0, 8) || '(none)'}; a WebAssembly module begins with 0061736d`,
     );
   }
-  if (head === '0061736d0d000100') {
-    throw refused('it is a WebAssembly component; core modules are run so far', null);
-  }
   if (head !== '0061736d01000000') throw refused(`its binary version is ${head.slice(8)}; 01000000 is allowed`);
 }
 
 class ShapeReader {
   private readonly input: WasmReader;
+  private readonly isPart: boolean;
   private readonly types: string[] = [];
   /** Type indexes: imported functions first. */
   private readonly functions: number[] = [];
   private readonly shape: ModuleShape = { sections: [], imports: [], exports: new Map(), memory: null, tables: [] };
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, isPart: boolean) {
     this.input = new WasmReader(bytes, 8);
+    this.isPart = isPart;
   }
 
   read(): ModuleShape {
@@ -174,6 +173,10 @@ class ShapeReader {
       const name = section.name();
       const kind = section.byte();
       const full = `"${module}.${name}"`;
+      if (this.isPart && kind > 0 && kind < 4) {
+        this.skipImport(kind, section);
+        continue;
+      }
       if (kind === 1) throw refused(`it imports the table ${full}; a module must bring its own`);
       if (kind === 2) throw refused(`it imports the memory ${full}; a module must bring its own`);
       if (kind === 3) throw refused(`it imports the global ${full}; functions are allowed`);
@@ -182,6 +185,13 @@ class ShapeReader {
       this.functions.push(type);
       this.shape.imports.push({ module, name, type: this.typeAt(type) });
     }
+  }
+
+  /** A table, memory or global that another part of the component has. */
+  private skipImport(kind: number, section: WasmReader): void {
+    if (kind === 1) section.byte();
+    if (kind === 3) section.skip(2);
+    else this.limits(section, kind === 1 ? 'table' : 'memory');
   }
 
   private typeAt(index: number): string {

@@ -1,0 +1,74 @@
+import { refused } from '../sandbox/errors.ts';
+import { readShape } from '../sandbox/module-shape.ts';
+import { WasmDamage, WasmReader } from '../sandbox/wasm-reader.ts';
+import { HOST_INTERFACE } from './component.ts';
+import { CORE_IMPORTS } from './core-functions.ts';
+
+/*
+ * A component (Component Model, Binary.md) is a wrapping: its sections are id, size, contents, and those with id 1 are
+ * core modules. Tools that make a component of one program (componentize-js, wit-bindgen) put in one module that does the
+ * work, and small ones without memory that only join functions. The first is taken out and run as any module is.
+ */
+
+const CORE_MODULE_SECTION = 1;
+const MAX_CORE_MODULES = 64;
+const EXPORTS: Readonly<Record<string, string | null>> = {
+  memory: null,
+  cabi_realloc: 'i32 i32 i32 i32 -> i32',
+  capabilities: ' -> i32',
+  configure: 'i32 i32 -> i32',
+  'on-frame': 'i32 i32 -> i32',
+};
+
+export function isComponent(bytes: Uint8Array): boolean {
+  return Buffer.from(bytes.subarray(0, 8)).equals(Buffer.from('0061736d0d000100', 'hex'));
+}
+
+/** The core module that does the component's work. Throws kind `invalid`, code MODULE_REFUSED. */
+export function coreOfComponent(bytes: Uint8Array): Uint8Array {
+  const working = coreModules(bytes).filter(core => {
+    const shape = readShape(core, 'part');
+    return shape.memory !== null || shape.exports.has('on-frame');
+  });
+  const [core] = working;
+  if (core === undefined || working.length > 1) {
+    throw refused(`it is a WebAssembly component of ${working.length} working core modules; one is run`);
+  }
+  const { imports, exports } = readShape(core);
+  for (const [name, type] of Object.entries(EXPORTS)) {
+    const found = exports.get(name);
+    if (found === undefined) {
+      throw refused(
+        `it is a WebAssembly component without \`${name}\`; the world is frame-transform of millstream:transform@1.0.0`,
+      );
+    }
+    if (found !== type) throw refused(`its \`${name}\` is (${found ?? 'no function'}); it must be (${type})`);
+  }
+  for (const { module, name, type } of imports) {
+    const known = module === HOST_INTERFACE ? CORE_IMPORTS[name] : undefined;
+    if (known === undefined) {
+      const allowed = Object.keys(CORE_IMPORTS).join(', ');
+      throw refused(`it imports \`${module}\`.${name}; from ${HOST_INTERFACE} there are ${allowed}`);
+    }
+    if (type !== known) throw refused(`it imports \`${module}\`.${name} as (${type}); it is (${known})`);
+  }
+  return core;
+}
+
+function coreModules(bytes: Uint8Array): Uint8Array[] {
+  const found: Uint8Array[] = [];
+  try {
+    const input = new WasmReader(bytes, 8);
+    while (!input.done) {
+      const id = input.byte();
+      const { at, end } = input.part(input.u32());
+      if (id !== CORE_MODULE_SECTION) continue;
+      if (found.length === MAX_CORE_MODULES) throw refused(`it has more than ${MAX_CORE_MODULES} core modules`);
+      found.push(bytes.subarray(at, end));
+    }
+  } catch (error) {
+    if (error instanceof WasmDamage) throw refused(`it is no sound WebAssembly component: ${error.message}`, error);
+    throw error;
+  }
+  return found;
+}

@@ -1,0 +1,24 @@
+/* The functions on both sides of the core ABI (DESIGN 6). */
+
+export interface CoreExports {
+  memory: WebAssembly.Memory;
+  millstream_abi_v1(): number;
+  millstream_alloc(length: number): number;
+  millstream_init?(ptr: number, length: number): number;
+  millstream_process(ptr: number, length: number): bigint;
+}
+
+/** The functions a module may import from `millstream`: parameters and results in wasm's own words. */
+export const CORE_IMPORTS: Readonly<Record<string, string>> = {
+  log: 'i32 i32 i32 -> ',
+  progress: 'i32 -> ',
+  fail: 'i32 i32 i32 i32 i32 -> ',
+};
+
+/** What the ABI asks a module to export, in the same words; null: not a function. */
+export const CORE_EXPORTS: Readonly<Record<string, string | null>> = {
+  memory: null,
+  millstream_abi_v1: ' -> i32',
+  millstream_alloc: 'i32 -> i32',
+  millstream_process: 'i32 i32 -> i64',
+};

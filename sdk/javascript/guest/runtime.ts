@@ -1,0 +1,129 @@
+import { fail, log } from 'millstream:transform/host@1.0.0';
+import { Writer } from './body.ts';
+import { Failed, Record } from './record.ts';
+
+/*
+ * Between the world `frame-transform` and an author's functions:
+ *
+ *   export function transform(record) { return record; }        // a record, several, or null: dropped
+ *   export function configure(config, step) {}                   // optional; what it throws refuses the configuration
+ *   export const tombstones = true;                              // optional: records whose value is null come here too
+ *
+ * The results depend on record and configuration alone: the clock is the record's timestamp, and chance begins anew, from
+ * the record's place, with every record.
+ */
+
+export interface Author {
+  transform(this: void, record: Record): Record | readonly Record[] | null | undefined;
+  configure?(config: unknown, step: { outputs: string[]; topic: string; partition: number; step: string }): void;
+  tombstones?: boolean;
+}
+
+const TAKES_TOMBSTONES = 2;
+const LEVELS = { debug: 0, log: 1, info: 1, warn: 2, error: 3 } as const;
+const RECORD_BYTES = 16;
+
+const decoder = new TextDecoder();
+const out = new Writer();
+let outputs: string[] = ['default'];
+let clock = 0;
+let seed: number | null = null;
+let offset = 0;
+let partition = 0;
+
+const SystemDate = Date;
+globalThis.Date = class extends SystemDate {
+  constructor(...args: unknown[]) {
+    super(...((args.length === 0 ? [clock] : args) as [number]));
+  }
+  static override now(): number {
+    return clock;
+  }
+} as DateConstructor;
+
+/** Mulberry32 (public domain). */
+Math.random = () => {
+  seed = ((seed ?? offset + partition) + 0x6d2b79f5) | 0;
+  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+  return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
+};
+
+const shown = (value: unknown): string =>
+  typeof value === 'string' ? value : value instanceof Error ? String(value) : (JSON.stringify(value) ?? String(value));
+for (const [name, level] of Object.entries(LEVELS)) {
+  (globalThis.console as unknown as { [name: string]: unknown })[name] = (...values: unknown[]) =>
+    log(level, values.map(shown).join(' '));
+}
+
+/** Progress is not reported: the call costs more than a record. The host finds an endless loop record by record. */
+export const capabilities = (author: Author): number => (author.tombstones ? TAKES_TOMBSTONES : 0);
+
+export function configure(author: Author, init: Uint8Array): void {
+  const { config, ...step } = JSON.parse(decoder.decode(init));
+  ({ outputs } = step);
+  try {
+    author.configure?.(config, step);
+  } catch (error) {
+    // The error of a WIT result is its value.
+    // oxlint-disable-next-line no-throw-literal
+    throw error instanceof Error ? error.message : String(error);
+  }
+}
+
+export function onFrame(author: Author, frame: Uint8Array): Uint8Array {
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
+  const count = view.getUint32(4, true);
+  const baseOffset = Number(view.getBigInt64(8, true));
+  partition = view.getUint32(24, true);
+  // A look-up in a module's namespace is slow.
+  const { transform } = author;
+  let at = view.getUint16(2, true);
+  let emitted = 0;
+  out.at = 8;
+  for (let index = 0; index < count; index++) {
+    const from = at + RECORD_BYTES;
+    const end = from + view.getUint32(at, true);
+    offset = baseOffset + view.getUint32(at + 4, true);
+    // Two halves instead of a BigInt: this runs for every record.
+    clock = view.getInt32(at + 12, true) * 4_294_967_296 + view.getUint32(at + 8, true);
+    seed = null;
+    at = end;
+    const before = out.at;
+    const soFar = emitted;
+    try {
+      const result = transform(new Record(frame, from, end, offset, clock));
+      if (result === null) continue;
+      if (result instanceof Record) emitted += emit(result, index);
+      else if (Array.isArray(result)) for (const each of result) emitted += emit(each, index);
+      else if (result) throw new TypeError('transform must return a record, an array of records, or null');
+    } catch (error) {
+      out.at = before;
+      emitted = soFar;
+      report(index, error);
+    }
+  }
+  if (emitted === 0) return new Uint8Array(0);
+  out.view.setUint32(0, 1 | (8 << 16), true);
+  out.view.setUint32(4, emitted, true);
+  return out.bytes.subarray(0, out.at);
+}
+
+function emit(record: unknown, index: number): number {
+  if (!(record instanceof Record)) throw new TypeError('transform must return records: see record.with(...)');
+  const route = record.output === null ? 0 : outputs.indexOf(record.output);
+  if (route < 0) {
+    const reason = `the module sends records to "${record.output}", which is no output of this pipeline`;
+    throw new Failed('UNKNOWN_OUTPUT', reason);
+  }
+  record.write(out, index, route);
+  return 1;
+}
+
+function report(index: number, error: unknown): void {
+  if (error instanceof Failed) return fail(index, error.code, error.message);
+  const stack = error instanceof Error ? (error.stack ?? '') : '';
+  const frames = stack.split('\n').filter(line => line.includes('@src/'));
+  fail(index, 'MODULE_THREW', `${String(error)}${frames[0] === undefined ? '' : ` (at ${frames[0]})`}`);
+  log(LEVELS.error, [String(error), ...frames.map(frame => `    at ${frame}`)].join('\n'));
+}
