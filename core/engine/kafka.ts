@@ -15,7 +15,7 @@ export interface KafkaEngineOptions {
   sessionTimeoutMs?: number;
   /** How long `revoked` may take; then the partitions go to others all the same. Default 60 s. */
   rebalanceTimeoutMs?: number;
-  /** Default 3 s. */
+  /** Default 3 s, or a third of a shorter session timeout. */
   heartbeatMs?: number;
 }
 
@@ -56,7 +56,7 @@ export class KafkaEngine implements Engine {
       logger,
       sessionTimeoutMs = 30_000,
       rebalanceTimeoutMs = 60_000,
-      heartbeatMs = 3000,
+      heartbeatMs = Math.min(3000, sessionTimeoutMs / 3),
     } = this.options;
     const timing = { sessionTimeoutMs, rebalanceTimeoutMs, heartbeatMs };
     const membership = new KafkaMembership({ cluster, logger, group, topics, on, start, ...timing });

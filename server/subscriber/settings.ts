@@ -26,6 +26,9 @@ const OWN = {
       .default(['127.0.0.1:9092'])
       .describe('host:port of Kafka-protocol brokers'),
     start: choice(['earliest', 'latest']).default('earliest').describe('Where a first start begins'),
+    session_timeout: duration({ min: 1000 })
+      .default(30_000)
+      .describe('A subscriber that the brokers do not hear for this long loses its partitions to others'),
     ...securityKeys,
   }),
   batch: z

@@ -58,7 +58,7 @@ export async function startSubscriber(options: SubscriberOptions): Promise<Subsc
     random,
     clientId: 'millstream-bigquery-subscriber',
   });
-  const engine = new KafkaEngine({ cluster, logger });
+  const engine = new KafkaEngine({ cluster, logger, sessionTimeoutMs: subscription.session_timeout });
   const refused = new RefusedFile(
     deadLetter.file === undefined ? refusedFileOf(baseDirectory, topic) : resolve(baseDirectory, deadLetter.file),
     { pipeline: PIPELINE, name },

@@ -26,7 +26,7 @@ const withEnv = (more: Record<string, string>) => read({ ...REQUIRED, ...more })
 test('the four required variables are enough; the rest has the documented defaults', () => {
   const settings = read(REQUIRED);
   expect(settings).toMatchObject({
-    subscription: { topic: 'events', broker_endpoints: ['127.0.0.1:9092'], start: 'earliest' },
+    subscription: { topic: 'events', broker_endpoints: ['127.0.0.1:9092'], start: 'earliest', session_timeout: 30_000 },
     batch: { records: 1000, bytes: 10_485_760, linger: 1000, concurrent: 10 },
     retry: { attempts: 3, from: 1000, to: 30_000, on_exhausted: 'wait' },
     dead_letter: { action: 'log' },
@@ -107,6 +107,7 @@ table = "\${TABLE:-t}"
 [subscription]
 topic = "events"
 broker_endpoints = ["kafka:9092"]
+session_timeout = "10s"
 
 [write_method.storage_write_api]
 stream = "buffered"
@@ -127,7 +128,7 @@ action = "file"
   test('says the same, and the environment wins over it', () => {
     const settings = read({ TABLE: 'orders', MILLSTREAM_TOPIC: 'other' }, FILE);
     expect(settings).toMatchObject({
-      subscription: { topic: 'other', broker_endpoints: ['kafka:9092'] },
+      subscription: { topic: 'other', broker_endpoints: ['kafka:9092'], session_timeout: 10_000 },
       dead_letter: { action: 'file' },
       connector: {
         table: 'orders',
