@@ -36,6 +36,7 @@ const SUITES: Record<string, { file: string; count: number; unit: string; config
     unit: 'crashes',
     config: 'vitest.config.ts',
   },
+  subscriber: { file: 'test/faults/subscriber-kill.test.ts', count: 200, unit: 'kills' },
   compaction: {
     file: 'test/core/log/compaction-crash.test.ts',
     count: 1_000,

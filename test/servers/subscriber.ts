@@ -1,6 +1,6 @@
 /** `millstream bigquery-subscriber` as a real child process, driven by its environment alone, as in its container. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,9 +23,14 @@ export class Subscriber {
     this.env = { ...env, MILLSTREAM_NETWORK_HTTP_LISTEN: `127.0.0.1:${port}` };
   }
 
-  static async prepare(env: Record<string, string>): Promise<Subscriber> {
+  /** `toml`: its CONFIG_FILE; left out: it has none. */
+  static async prepare(env: Record<string, string>, toml?: string): Promise<Subscriber> {
     const [port = 0] = await freePorts(1);
-    return new Subscriber(mkdtempSync(join(tmpdir(), 'subscriber-')), port, env);
+    const folder = mkdtempSync(join(tmpdir(), 'subscriber-'));
+    if (toml === undefined) return new Subscriber(folder, port, env);
+    const file = join(folder, 'subscriber.toml');
+    writeFileSync(file, toml);
+    return new Subscriber(folder, port, { ...env, CONFIG_FILE: file });
   }
 
   /** Starts it and waits until it says that it is there. */
@@ -54,6 +59,17 @@ export class Subscriber {
         this.output += text;
       });
     }
+  }
+
+  pid(): number {
+    const pid = this.child?.pid;
+    if (pid === undefined) throw new Error('the subscriber is not running');
+    return pid;
+  }
+
+  /** Sends the signal and does not wait: SIGSTOP, SIGCONT, or a death at this very place of the test's own program. */
+  signal(signal: NodeJS.Signals): void {
+    process.kill(this.pid(), signal);
   }
 
   /** Sends the signal and waits for the end: exit code, or the signal that ended it. */

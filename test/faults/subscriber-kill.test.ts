@@ -1,0 +1,107 @@
+/**
+ * kill -9 of BigQuery subscribers, real processes that write what a pipeline of WebAssembly modules (a filter, a
+ * flat-map) makes: all five ways of writing at a time, each with its own subscriber and table. What SQL finds in the
+ * tables in the end is what the source topic must come to: exactly once, or at least once with copies only of rows that a
+ * killed process had written and not committed. `npm run soak -- subscriber` kills 200 times.
+ */
+import { expect, test } from 'vitest';
+import { seededRandom } from '../../core/base/random.ts';
+import { Admin } from '../../core/client/admin.ts';
+import { ApiKey } from '../../core/protocol/api.ts';
+import { kafkaProcess } from '../core/engine/kafka-fixture.ts';
+import { start as startBigQuery } from '../servers/bigquery/start.ts';
+import { KafkaProxy } from '../servers/kafka-proxy.ts';
+import { Millstream } from '../servers/millstream.ts';
+import { freePorts } from '../servers/process.ts';
+import { Subscriber } from '../servers/subscriber.ts';
+import { Wire } from '../servers/wire.ts';
+import { countOr, report, seedFor } from './settings.ts';
+import { installPipeline, makeTopics, Orders, valuesOf } from './subscriber/orders.ts';
+import { type Point, POINTS, Victim } from './subscriber/victim.ts';
+import {
+  DATASET,
+  deadTopicOf,
+  endpointsOf,
+  isExactlyOnce,
+  makeTable,
+  PROJECT,
+  subscriberToml,
+  WAYS,
+} from './subscriber/ways.ts';
+
+test('rows outlive kill -9 of the subscriber, in each way of writing', { timeout: 3_600_000 }, async () => {
+  const kills = countOr(10);
+  const seed = seedFor('subscriber');
+  const random = seededRandom(seed);
+  // Half of the rows that are inserted twice are not recognized: best effort is all that BigQuery promises.
+  const fake = await startBigQuery({ project: PROJECT, datasets: [DATASET], insertIdMissRate: 0.5, seed });
+  const victims: Victim[] = [];
+  const processes: Subscriber[] = [];
+  const [port = 0] = await freePorts(1);
+  const broker = await Millstream.prepare({ config: { 'network.advertised': `127.0.0.1:${port}` } });
+  const proxy = await KafkaProxy.start(
+    port,
+    () => broker.kafkaPort,
+    (apiKey, frame) => victims.map(victim => victim.judge(apiKey, frame)).find(verdict => verdict !== 'pass') ?? 'pass',
+  );
+  const orders = new Orders(broker);
+  const operator = kafkaProcess(broker.bootstrap);
+  let wire: Wire | null = null;
+  try {
+    await installPipeline(broker);
+    await broker.restart();
+    await makeTopics(broker, WAYS.map(deadTopicOf));
+    wire = await Wire.connect(broker.bootstrap);
+    const evict = async (group: string): Promise<void> => {
+      const { members } = await new Admin(operator.cluster).groups.describe(group);
+      for (const { memberId } of members) {
+        const leave = { groupId: group, memberId, members: [{ memberId }] };
+        await operator.cluster.toCoordinator(group, ApiKey.LeaveGroup, leave);
+      }
+    };
+    for (const way of WAYS) {
+      await makeTable(fake.restUrl, way);
+      const process = await Subscriber.prepare(endpointsOf(fake), subscriberToml(way, `127.0.0.1:${port}`));
+      processes.push(process);
+      victims.push(new Victim({ way, process, fake, wire, random, evict, produce: () => orders.produce(20) }));
+    }
+    const counts = (): Record<string, Record<string, number>> =>
+      Object.fromEntries(victims.map(victim => [victim.way, victim.kills]));
+    const total = (point: string): number => Object.values(counts()).reduce((sum, each) => sum + (each[point] ?? 0), 0);
+    const failure = (error: unknown): Error => new Error(`SEED=${seed}, ${JSON.stringify(counts())}`, { cause: error });
+
+    const lives = Math.ceil(kills / WAYS.length);
+    await Promise.all(
+      victims.map(async (victim, i) => {
+        for (let life = 0; life < lives; life++) await victim.live(POINTS[(2 * i + life) % POINTS.length] as Point);
+      }),
+    ).catch(error => Promise.reject(failure(error)));
+
+    const due = await orders.due();
+    const ends = await Promise.all(
+      victims.map(victim =>
+        victim.finish(due, async () => idsOf(await valuesOf(broker.bootstrap, deadTopicOf(victim.way)))),
+      ),
+    );
+    const figures = Object.fromEntries(
+      victims.map((victim, i) => [victim.way, { ...victim.kills, twice: ends[i]?.twice }]),
+    );
+    console.table(figures);
+    const wrong = ends.flatMap((end, i) => (end.wrong === null ? [] : [`${victims[i]?.way}: ${end.wrong}`]));
+    if (wrong.length > 0) throw failure(wrong.join('\n'));
+    for (const [i, victim] of victims.entries()) if (isExactlyOnce(victim.way)) expect(ends[i]?.twice).toBe(0);
+    if (kills >= 100) for (const point of POINTS) expect(total(point)).toBeGreaterThanOrEqual(20);
+    const all = Object.fromEntries([...POINTS, 'refused'].map(point => [point, total(point)]));
+    report('subscriber', { seed, all, ways: figures, rows: due.rows.length, refused: due.refused.length });
+  } finally {
+    wire?.close();
+    orders.close();
+    await operator.close();
+    for (const process of processes) await process.remove();
+    await proxy.close();
+    await broker.stop();
+    await fake.close();
+  }
+});
+
+const idsOf = (letters: readonly string[]): string[] => letters.map(text => (JSON.parse(text) as { id: string }).id);
