@@ -37,6 +37,7 @@ const SUITES: Record<string, { file: string; count: number; unit: string; config
     config: 'vitest.config.ts',
   },
   subscriber: { file: 'test/faults/subscriber-kill.test.ts', count: 200, unit: 'kills' },
+  rebalance: { file: 'test/faults/subscriber-rebalance.test.ts', count: 10, unit: 'cycles' },
   compaction: {
     file: 'test/core/log/compaction-crash.test.ts',
     count: 1_000,

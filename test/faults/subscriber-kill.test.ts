@@ -16,7 +16,7 @@ import { freePorts } from '../servers/process.ts';
 import { Subscriber } from '../servers/subscriber.ts';
 import { Wire } from '../servers/wire.ts';
 import { countOr, report, seedFor } from './settings.ts';
-import { installPipeline, makeTopics, Orders, valuesOf } from './subscriber/orders.ts';
+import { idsOf, installPipeline, makeTopics, Orders, valuesOf } from './subscriber/orders.ts';
 import { type Point, POINTS, Victim } from './subscriber/victim.ts';
 import {
   DATASET,
@@ -103,5 +103,3 @@ test('rows outlive kill -9 of the subscriber, in each way of writing', { timeout
     await fake.close();
   }
 });
-
-const idsOf = (letters: readonly string[]): string[] => letters.map(text => (JSON.parse(text) as { id: string }).id);

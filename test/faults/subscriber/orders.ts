@@ -152,3 +152,7 @@ export async function valuesOf(bootstrap: string, topic: string): Promise<string
   wire.close();
   return partitions.flat().map(record => record.value.toString());
 }
+
+/** Which rows dead letters are of. */
+export const idsOf = (letters: readonly string[]): string[] =>
+  letters.map(text => (JSON.parse(text) as { id: string }).id);
