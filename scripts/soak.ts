@@ -38,6 +38,7 @@ const SUITES: Record<string, { file: string; count: number; unit: string; config
   },
   subscriber: { file: 'test/faults/subscriber-kill.test.ts', count: 200, unit: 'kills' },
   rebalance: { file: 'test/faults/subscriber-rebalance.test.ts', count: 10, unit: 'cycles' },
+  'bigquery-pipeline': { file: 'test/faults/bigquery-kill.test.ts', count: 60, unit: 'kills' },
   compaction: {
     file: 'test/core/log/compaction-crash.test.ts',
     count: 1_000,

@@ -16,7 +16,7 @@ import { freePorts } from '../servers/process.ts';
 import { Subscriber } from '../servers/subscriber.ts';
 import { Wire } from '../servers/wire.ts';
 import { countOr, report, seedFor } from './settings.ts';
-import { idsOf, installPipeline, makeTopics, Orders, valuesOf } from './subscriber/orders.ts';
+import { idOf, installPipeline, makeTopics, Orders, recordsOf } from './subscriber/orders.ts';
 import { type Point, POINTS, Victim } from './subscriber/victim.ts';
 import {
   DATASET,
@@ -80,7 +80,7 @@ test('rows outlive kill -9 of the subscriber, in each way of writing', { timeout
     const due = await orders.due();
     const ends = await Promise.all(
       victims.map(victim =>
-        victim.finish(due, async () => idsOf(await valuesOf(broker.bootstrap, deadTopicOf(victim.way)))),
+        victim.finish(due, async () => (await recordsOf(broker.bootstrap, deadTopicOf(victim.way))).map(idOf)),
       ),
     );
     const figures = Object.fromEntries(

@@ -12,7 +12,7 @@ import { Millstream } from '../servers/millstream.ts';
 import { freePorts } from '../servers/process.ts';
 import { Subscriber } from '../servers/subscriber.ts';
 import { countOr, report } from './settings.ts';
-import { idsOf, installPipeline, makeTopics, Orders, valuesOf } from './subscriber/orders.ts';
+import { idOf, installPipeline, makeTopics, Orders, recordsOf } from './subscriber/orders.ts';
 import { Pair } from './subscriber/pair.ts';
 import {
   DATASET,
@@ -73,7 +73,7 @@ test('rows are there once, whoever of two subscribers comes, dies or stands stil
       }),
     );
     const wrong = await Promise.all(
-      pairs.map(pair => pair.finish(async () => idsOf(await valuesOf(broker.bootstrap, deadTopicOf(pair.way))))),
+      pairs.map(pair => pair.finish(async () => (await recordsOf(broker.bootstrap, deadTopicOf(pair.way))).map(idOf))),
     );
     const figures = Object.fromEntries(pairs.map(pair => [pair.way, pair.counts]));
     console.table(figures);

@@ -10,7 +10,7 @@ import type { Millstream } from '../../servers/millstream.ts';
 import { eventually } from '../../servers/process.ts';
 import { TopicReader } from '../../servers/topic-reader.ts';
 import { Wire } from '../../servers/wire.ts';
-import { encodeBatch } from '../../servers/wire-batch.ts';
+import { type DecodedRecord, encodeBatch } from '../../servers/wire-batch.ts';
 
 export const SOURCE = 'orders';
 export const OUTPUT = 'orders.out';
@@ -141,18 +141,19 @@ export class Orders {
   }
 
   async due(): Promise<Due> {
-    return dueOf(await valuesOf(this.server.bootstrap, SOURCE));
+    return dueOf((await recordsOf(this.server.bootstrap, SOURCE)).map(({ value }) => value.toString()));
   }
 }
 
 /** All that a reader of committed records finds in a topic. */
-export async function valuesOf(bootstrap: string, topic: string): Promise<string[]> {
+export async function recordsOf(bootstrap: string, topic: string): Promise<DecodedRecord[]> {
   const wire = await Wire.connect(bootstrap);
-  const partitions = await new TopicReader(topic, PARTITIONS).read(wire);
-  wire.close();
-  return partitions.flat().map(record => record.value.toString());
+  try {
+    return (await new TopicReader(topic, PARTITIONS).read(wire)).flat();
+  } finally {
+    wire.close();
+  }
 }
 
-/** Which rows dead letters are of. */
-export const idsOf = (letters: readonly string[]): string[] =>
-  letters.map(text => (JSON.parse(text) as { id: string }).id);
+/** The row that a dead letter is of. */
+export const idOf = ({ value }: DecodedRecord): string => (JSON.parse(value.toString()) as { id: string }).id;
