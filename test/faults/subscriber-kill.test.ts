@@ -2,7 +2,7 @@
  * kill -9 of BigQuery subscribers, real processes that write what a pipeline of WebAssembly modules (a filter, a
  * flat-map) makes: all five ways of writing at a time, each with its own subscriber and table. What SQL finds in the
  * tables in the end is what the source topic must come to: exactly once, or at least once with copies only of rows that a
- * killed process had written and not committed. `npm run soak -- subscriber` kills 200 times.
+ * killed process had written and not committed. `npm run soak -- subscriber` kills 240 times.
  */
 import { expect, test } from 'vitest';
 import { seededRandom } from '../../core/base/random.ts';
@@ -63,7 +63,9 @@ test('rows outlive kill -9 of the subscriber, in each way of writing', { timeout
       await makeTable(fake.restUrl, way);
       const process = await Subscriber.prepare(endpointsOf(fake), subscriberToml(way, `127.0.0.1:${port}`));
       processes.push(process);
-      victims.push(new Victim({ way, process, fake, wire, random, evict, produce: () => orders.produce(20) }));
+      victims.push(
+        new Victim({ way, process, fake, wire, random, evict, produce: () => orders.produce(10), bigquery: fake }),
+      );
     }
     const counts = (): Record<string, Record<string, number>> =>
       Object.fromEntries(victims.map(victim => [victim.way, victim.kills]));

@@ -10,7 +10,7 @@ import { sleep } from '../../servers/process.ts';
 import type { Subscriber } from '../../servers/subscriber.ts';
 import type { Wire } from '../../servers/wire.ts';
 import { type Due, OUTPUT, PARTITIONS } from './orders.ts';
-import { copiesIn, DATASET, groupOf, isExactlyOnce, judge, PROJECT, type Way } from './ways.ts';
+import { copiesIn, DATASET, groupOf, isExactlyOnce, judge, PROJECT, type Sql, type Way } from './ways.ts';
 
 export const POINTS = [
   'before send',
@@ -18,6 +18,7 @@ export const POINTS = [
   'between append and commit',
   'after commit before its answer',
   'during recovery',
+  'any time',
 ] as const;
 export type Point = (typeof POINTS)[number];
 
@@ -36,7 +37,9 @@ const PATIENCE_MS = 90_000;
 export interface VictimOptions {
   way: Way;
   process: Subscriber;
-  fake: BigQueryFake;
+  bigquery: Sql;
+  /** The fake that sees its requests; null: another BigQuery, and only the broker sees some. */
+  fake: BigQueryFake | null;
   wire: Wire;
   random: Random;
   /** More rows come in. */
@@ -55,6 +58,8 @@ export class Victim {
   /** Copies that an id may have beyond one. */
   private readonly allowed = new Map<string, number>();
   private armed: Point | null = null;
+  /** So many commits go through first, so that lives come from place to place. */
+  private commitsLeft = 0;
   private isDead = true;
   private hasAppended = false;
   private diedAt: Point | null = null;
@@ -67,8 +72,11 @@ export class Victim {
     this.group = groupOf(options.way);
     this.groupBytes = Buffer.from(this.group);
     this.kills = { ...(Object.fromEntries(POINTS.map(point => [point, 0])) as Record<Point, number>), refused: 0 };
+    if (options.fake) this.watch(options.fake);
+  }
+
+  private watch({ faults }: BigQueryFake): void {
     const table = `${PROJECT}:${DATASET}.${this.way}`;
-    const { faults } = options.fake;
     const times = Number.POSITIVE_INFINITY;
     faults.add({ table, times, when: call => this.isHit(call.method), action: { kind: 'kill', when: 'before' } });
     faults.add({
@@ -85,11 +93,13 @@ export class Victim {
     const { process, produce, evict } = this.options;
     await this.begin(point);
     const death = process.ended();
+    const timer = setTimeout(() => point === 'any time' && this.die(point), 500 + this.options.random.float() * 2500);
     const end = performance.now() + PATIENCE_MS;
     while ((await Promise.race([death, sleep(1000).then(() => 'alive')])) === 'alive') {
       if (performance.now() > end) throw new Error(`${this.way} never came to "${point}":\n${this.tail()}`);
       await produce();
     }
+    clearTimeout(timer);
     const how = await death;
     if (how !== 'SIGKILL' || this.diedAt === null)
       throw new Error(`${this.way} ended by itself (${how}):\n${this.tail()}`);
@@ -101,18 +111,22 @@ export class Victim {
 
   /** Lets it write all that is due and stop; gives what is wrong, null when nothing is. */
   async finish(due: Due, dead: () => Promise<string[]>): Promise<{ wrong: string | null; twice: number }> {
-    const { process, fake } = this.options;
+    const { process, bigquery } = this.options;
     await this.begin(null);
     const end = performance.now() + PATIENCE_MS;
     for (;;) {
-      const isThere = (await copiesIn(fake, this.way)).size >= due.rows.length;
+      const isThere = (await copiesIn(bigquery, this.way)).size >= due.rows.length;
       if (isThere && (await dead()).length >= due.refused.length) break;
       if (performance.now() > end) break;
       await sleep(200);
     }
     const code = await process.end('SIGTERM');
     if (code !== 0) return { wrong: `it ended with ${code}:\n${this.tail()}`, twice: 0 };
-    const judged = judge(await copiesIn(fake, this.way), due.rows, isExactlyOnce(this.way) ? undefined : this.allowed);
+    const judged = judge(
+      await copiesIn(bigquery, this.way),
+      due.rows,
+      isExactlyOnce(this.way) ? undefined : this.allowed,
+    );
     if (judged.wrong !== null) return { ...judged, wrong: `${judged.wrong}\n${this.tail()}` };
     const letters = await dead();
     if (letters.toSorted().join() === due.refused.toSorted().join()) return judged;
@@ -122,17 +136,25 @@ export class Victim {
   /** Asked by the proxy for each request that goes to the broker. */
   judge(apiKey: number, frame: Buffer): Verdict {
     if (this.isDead || !frame.includes(this.groupBytes)) return 'pass';
+    const moves = COMMITTING.has(apiKey) || this.moves(apiKey, frame);
+    if (moves && !this.options.fake) this.hasAppended = true;
     if (!this.hasAppended) {
       if (this.armed !== 'during recovery' || !TAKING.has(apiKey) || !this.chance(0.3)) return 'pass';
       this.die('during recovery');
       return this.chance(0.5) ? 'cut' : 'mute';
     }
-    if (!COMMITTING.has(apiKey) && !this.moves(apiKey, frame)) return 'pass';
+    // Nothing of its recovery was hit: another point, then.
+    if (this.armed === 'during recovery') this.armed = 'before send';
+    if (!moves) return 'pass';
+    const isWhole = apiKey === ApiKey.OffsetCommit || apiKey === ApiKey.EndTxn;
+    if (this.commitsLeft > 0) {
+      if (isWhole) this.commitsLeft--;
+      return 'pass';
+    }
     if (this.armed === 'between append and commit' && this.chance(0.3)) {
       this.die(this.armed);
       return 'cut';
     }
-    const isWhole = apiKey === ApiKey.OffsetCommit || apiKey === ApiKey.EndTxn;
     if (this.armed === 'after commit before its answer' && isWhole && this.chance(0.3)) {
       this.die(this.armed);
       return 'mute';
@@ -143,6 +165,7 @@ export class Victim {
   private async begin(point: Point | null): Promise<void> {
     this.base = await this.positions();
     this.armed = point;
+    this.commitsLeft = point === 'during recovery' ? 0 : Math.floor(this.options.random.float() * 12);
     this.hasAppended = false;
     this.diedAt = null;
     this.isDead = false;
@@ -166,17 +189,15 @@ export class Victim {
   private isHit(method: string): boolean {
     if (this.isDead) return false;
     if (!isRows(method)) return this.isRecovery(method) && this.die('during recovery');
-    if (!this.hasAppended) {
-      this.hasAppended = true;
-      // Nothing of its recovery was hit: another point, then.
-      if (this.armed === 'during recovery') this.armed = 'before send';
-    }
+    this.hasAppended = true;
+    if (this.commitsLeft > 0) return false;
     return this.armed === 'before send' && this.chance(0.3) && this.die(this.armed);
   }
 
   private isHitAfter(method: string, share: number): boolean {
     if (this.isDead) return false;
     if (!isRows(method)) return this.isRecovery(method) && this.chance(share) && this.die('during recovery');
+    if (this.commitsLeft > 0) return false;
     return this.armed === 'after apply before ack' && this.chance(0.5 * share) && this.die(this.armed);
   }
 
@@ -196,7 +217,7 @@ export class Victim {
   private wasRefused(): boolean {
     if (this.diedAt !== 'after apply before ack') return false;
     const table = `${PROJECT}:${DATASET}.${this.way}`;
-    const struck = this.options.fake.journal.list().findLast(entry => entry.table === table && entry.fault);
+    const struck = this.options.fake?.journal.list().findLast(entry => entry.table === table && entry.fault);
     return struck?.applied !== true;
   }
 
@@ -206,7 +227,7 @@ export class Victim {
     const behind = (await this.positions())
       .map((from, partition) => `log_partition = ${partition} AND log_offset >= ${from}`)
       .join(' OR ');
-    const rows = await this.options.fake.sql(`SELECT DISTINCT id FROM ${DATASET}.${this.way} WHERE ${behind}`);
+    const rows = await this.options.bigquery.sql(`SELECT DISTINCT id FROM ${DATASET}.${this.way} WHERE ${behind}`);
     for (const { id } of rows) this.allowed.set(String(id), (this.allowed.get(String(id)) ?? 0) + 1);
   }
 

@@ -1,6 +1,5 @@
 /** The five ways to write, each with a table and a subscriber of its own. */
 import { subscriberName } from '../../../server/subscriber/subscriber.ts';
-import type { BigQueryFake } from '../../servers/bigquery/start.ts';
 import { COLUMNS, MAPPING, OUTPUT } from './orders.ts';
 
 export const WAYS = ['insert', 'default', 'committed', 'buffered', 'pending'] as const;
@@ -42,21 +41,26 @@ export const endpointsOf = (fake: { restUrl: string; grpcAddress: string }): Rec
   BIGQUERY_STORAGE_EMULATOR_HOST: fake.grpcAddress,
 });
 
-export async function makeTable(restUrl: string, table: string): Promise<void> {
+export async function makeTable(restUrl: string, table: string, fields: readonly object[] = COLUMNS): Promise<void> {
   const answer = await fetch(`${restUrl}/bigquery/v2/projects/${PROJECT}/datasets/${DATASET}/tables`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({
       tableReference: { projectId: PROJECT, datasetId: DATASET, tableId: table },
-      schema: { fields: COLUMNS },
+      schema: { fields },
     }),
   });
   if (!answer.ok) throw new Error(`table ${table}: ${answer.status} ${await answer.text()}`);
 }
 
+/** Who answers SQL. */
+export interface Sql {
+  sql(text: string): Promise<Record<string, unknown>[]>;
+}
+
 /** How often each id is in the table. */
-export async function copiesIn(fake: BigQueryFake, table: string): Promise<Map<string, number>> {
-  const rows = await fake.sql(`SELECT id, COUNT(*) AS copies FROM ${DATASET}.${table} GROUP BY id`);
+export async function copiesIn(bigquery: Sql, table: string): Promise<Map<string, number>> {
+  const rows = await bigquery.sql(`SELECT id, COUNT(*) AS copies FROM ${DATASET}.${table} GROUP BY id`);
   return new Map(rows.map(({ id, copies }) => [String(id), Number(copies)]));
 }
 

@@ -22,6 +22,8 @@ export interface Target {
   readonly write: WriteClient;
   /** Where the REST API is, and how to ask it past the client. */
   readonly restUrl: string;
+  /** host:port of the Storage API in plaintext; null at Google. */
+  readonly grpcAddress: string | null;
   headers(): Promise<Record<string, string>>;
   close(): Promise<void>;
 }
@@ -52,6 +54,7 @@ const endpoints = (project: string, dataset: string, rest: number, grpc: number)
   project,
   dataset,
   restUrl: `http://127.0.0.1:${rest}`,
+  grpcAddress: `127.0.0.1:${grpc}`,
   bigquery: restClient(project, `http://127.0.0.1:${rest}`),
   write: writeClient(project, grpc),
   headers: async () => ({}),
@@ -124,6 +127,7 @@ async function openGoogle(): Promise<Target> {
     bigquery,
     write,
     restUrl: 'https://bigquery.googleapis.com',
+    grpcAddress: null,
     headers: async () => {
       const token = await bigquery.authClient.getAccessToken();
       return { authorization: `Bearer ${typeof token === 'string' ? token : ''}` };
