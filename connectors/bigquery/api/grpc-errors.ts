@@ -86,7 +86,9 @@ export function writeErrorOf(thrown: unknown): SinkError {
   if (thrown instanceof SinkError) return thrown;
   const failure = (thrown ?? {}) as GrpcFailure;
   const code = typeof failure.code === 'number' ? failure.code : 2;
-  const said = typeof failure.details === 'string' ? failure.details : String(failure.message ?? thrown);
+  // Without details there is at least the name of the status, in the message.
+  const details = typeof failure.details === 'string' ? failure.details : '';
+  const said = details === '' ? String(failure.message ?? thrown).trim() : details;
   return new WriteError(code, storageIn(failure.metadata), said.replace(FROM_PLUGIN, ''), thrown);
 }
 

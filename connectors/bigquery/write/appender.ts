@@ -39,12 +39,15 @@ export class Appender {
       this.call?.finish();
       this.call = null;
     }
-    const request: AppendRequest = { protoRows: { rows: { serializedRows: rows } } };
+    const request: AppendRequest = {
+      // Only the first of a connection has to name it, but emulators do not remember.
+      writeStream: this.storage.nameOf(this.stream),
+      protoRows: { rows: { serializedRows: rows } },
+    };
     if (offset !== null) request.offset = { value: String(offset) };
     if (this.call === null || this.call.ended) {
       this.call = this.storage.append(this.stream);
       this.fingerprint = encoder.fingerprint;
-      request.writeStream = this.storage.nameOf(this.stream);
       request.protoRows.writerSchema = { protoDescriptor: encoder.descriptor };
       request.traceId = this.traceId;
       if (encoder.columns.some(column => column.hasDefault))

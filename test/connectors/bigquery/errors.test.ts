@@ -70,4 +70,6 @@ test('the code of a StorageError is read from wherever it comes', () => {
     sinkKind: 'fenced',
   });
   expect(writeErrorOf(new Error('anything'))).toMatchObject({ sinkKind: 'transient', code: 'UNKNOWN' });
+  const wordless = Object.assign(new Error('5 NOT_FOUND: '), { code: 5, details: '' });
+  expect(writeErrorOf(wordless)).toMatchObject({ code: 'TABLE_NOT_FOUND', message: '5 NOT_FOUND:' });
 });
