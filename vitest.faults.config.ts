@@ -4,6 +4,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/faults/**/*.test.ts'],
+    // `npm run test:bqemulator`.
+    exclude: ['test/faults/subscriber-emulator.test.ts'],
     pool: 'forks',
     maxWorkers: 1,
     fileParallelism: false,

@@ -6,8 +6,6 @@
  */
 import { expect, test } from 'vitest';
 import { seededRandom } from '../../core/base/random.ts';
-import { Admin } from '../../core/client/admin.ts';
-import { ApiKey } from '../../core/protocol/api.ts';
 import { kafkaProcess } from '../core/engine/kafka-fixture.ts';
 import { start as startBigQuery } from '../servers/bigquery/start.ts';
 import { KafkaProxy } from '../servers/kafka-proxy.ts';
@@ -16,6 +14,7 @@ import { freePorts } from '../servers/process.ts';
 import { Subscriber } from '../servers/subscriber.ts';
 import { Wire } from '../servers/wire.ts';
 import { countOr, report, seedFor } from './settings.ts';
+import { evictorOf } from './subscriber/evict.ts';
 import { idOf, installPipeline, makeTopics, Orders, recordsOf } from './subscriber/orders.ts';
 import { type Point, POINTS, Victim } from './subscriber/victim.ts';
 import {
@@ -52,13 +51,7 @@ test('rows outlive kill -9 of the subscriber, in each way of writing', { timeout
     await broker.restart();
     await makeTopics(broker, WAYS.map(deadTopicOf));
     wire = await Wire.connect(broker.bootstrap);
-    const evict = async (group: string): Promise<void> => {
-      const { members } = await new Admin(operator.cluster).groups.describe(group);
-      for (const { memberId } of members) {
-        const leave = { groupId: group, memberId, members: [{ memberId }] };
-        await operator.cluster.toCoordinator(group, ApiKey.LeaveGroup, leave);
-      }
-    };
+    const evict = evictorOf(operator.cluster);
     for (const way of WAYS) {
       await makeTable(fake.restUrl, way);
       const process = await Subscriber.prepare(endpointsOf(fake), subscriberToml(way, `127.0.0.1:${port}`));

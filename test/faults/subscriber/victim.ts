@@ -96,7 +96,10 @@ export class Victim {
     const timer = setTimeout(() => point === 'any time' && this.die(point), 500 + this.options.random.float() * 2500);
     const end = performance.now() + PATIENCE_MS;
     while ((await Promise.race([death, sleep(1000).then(() => 'alive')])) === 'alive') {
-      if (performance.now() > end) throw new Error(`${this.way} never came to "${point}":\n${this.tail()}`);
+      if (performance.now() > end) {
+        const health = JSON.stringify(await process.health().catch(String));
+        throw new Error(`${this.way} never came to "${point}": ${health}\n${this.tail()}`);
+      }
       await produce();
     }
     clearTimeout(timer);
@@ -144,7 +147,7 @@ export class Victim {
       return this.chance(0.5) ? 'cut' : 'mute';
     }
     // Nothing of its recovery was hit: another point, then.
-    if (this.armed === 'during recovery') this.armed = 'before send';
+    if (this.armed === 'during recovery') this.armed = this.options.fake ? 'before send' : 'between append and commit';
     if (!moves) return 'pass';
     const isWhole = apiKey === ApiKey.OffsetCommit || apiKey === ApiKey.EndTxn;
     if (this.commitsLeft > 0) {
@@ -169,8 +172,9 @@ export class Victim {
     this.hasAppended = false;
     this.diedAt = null;
     this.isDead = false;
+    if (point === null) return this.options.process.start();
     this.options.process.spawn();
-    if (point !== null) await this.options.produce();
+    await this.options.produce();
   }
 
   /** Does the request commit a position behind what is committed? Others change the state alone. */

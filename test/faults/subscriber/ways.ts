@@ -2,10 +2,10 @@
 import { subscriberName } from '../../../server/subscriber/subscriber.ts';
 import { COLUMNS, MAPPING, OUTPUT } from './orders.ts';
 
-export const WAYS = ['insert', 'default', 'committed', 'buffered', 'pending'] as const;
+export const WAYS = ['inserts', 'default', 'committed', 'buffered', 'pending'] as const;
 export type Way = (typeof WAYS)[number];
 
-export const isExactlyOnce = (way: Way): boolean => way !== 'insert' && way !== 'default';
+export const isExactlyOnce = (way: Way): boolean => way !== 'inserts' && way !== 'default';
 
 export const PROJECT = 'p';
 export const DATASET = 'd';
@@ -16,7 +16,7 @@ export const deadTopicOf = (way: Way): string => `dead.${way}`;
 export const groupOf = (way: Way): string => `millstream.bigquery-subscriber.${subscriberName(OUTPUT, DATASET, way)}`;
 
 export const writeMethodOf = (way: Way): string =>
-  way === 'insert'
+  way === 'inserts'
     ? 'write_method = "streaming_inserts"'
     : `write_method = { storage_write_api = { stream = "${way}" } }`;
 
