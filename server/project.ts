@@ -40,16 +40,16 @@ export interface RunnablePipeline {
 export function loadModules({ config, baseDirectory }: Settings): ModuleStore {
   return ModuleStore.load({
     directories: [...new Set([OWN_MODULES, resolve(baseDirectory, config.broker.modules_dir)])],
-    parseToml: (text, file) => {
-      const { document, diagnostics } = parseToml(text, file);
-      if (document) return document.value;
-      throw new MillstreamError(
-        'invalid',
-        'BAD_MODULE',
-        renderDiagnostics(diagnostics, () => text),
-      );
-    },
+    parseToml: parseManifest,
   });
+}
+
+/** A module.toml's plain values. Kind `invalid`, code BAD_MODULE. */
+export function parseManifest(text: string, file: string): unknown {
+  const { document, diagnostics } = parseToml(text, file);
+  if (document) return document.value;
+  const shown = renderDiagnostics(diagnostics, () => text);
+  throw new MillstreamError('invalid', 'BAD_MODULE', shown);
 }
 
 /** `pipelines_dir`'s .toml files, absolute and sorted; none when there is no such folder. */

@@ -12,6 +12,7 @@ export interface ChainStepMessage {
   onError: OnError;
   memoryBytes: number;
   maxFailuresInARow: number | null;
+  traces: boolean;
 }
 
 export interface ChainMessage {

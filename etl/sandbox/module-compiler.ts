@@ -43,6 +43,7 @@ export class ModuleCompiler {
       onError: step.onError,
       memoryBytes: step.memoryBytes,
       maxFailuresInARow: step.maxFailuresInARow,
+      traces: step.traces ?? false,
     }));
     return { pipeline, steps, outputs, source };
   }

@@ -39,6 +39,23 @@ export class ModuleStore {
     return store;
   }
 
+  /** The module in one folder; as `load` does it. Kind `invalid`, also when there is no module.toml. */
+  static loadOne(folder: string, parseToml: ModuleStoreOptions['parseToml']): StoredModule {
+    const store = new ModuleStore();
+    store.loadFolder(folder, parseToml);
+    const [module] = store.modules.values();
+    if (!module) throw bad(`${join(folder, 'module.toml')}: there is no such file`);
+    return module;
+  }
+
+  /** What a folder's module.toml says. Kind `invalid`, code BAD_MODULE. */
+  static manifest(folder: string, parseToml: ModuleStoreOptions['parseToml']): NewModule & { file: string } {
+    const file = join(folder, 'module.toml');
+    const text = readIfThere(file);
+    if (text === null) throw bad(`${file}: there is no such file`);
+    return readManifest(parseToml(text.toString(), file), file);
+  }
+
   /** The newest module that fits: `version` may be a prefix ("1.2"), `sha256` the first digits. */
   get(name: string, version: string | null = null, sha256: string | null = null): StoredModule | null {
     const fitting = [...this.modules.values()].filter(
@@ -88,7 +105,7 @@ export class ModuleStore {
       this.add(readFileSync(wasm), about);
     } catch (error) {
       const { code, message } = error as { code?: string; message: string };
-      const why = code === 'ENOENT' ? 'the file does not exist' : message;
+      const why = code === 'ENOENT' ? 'the file does not exist (`millstream module build` makes it)' : message;
       const named = error instanceof MillstreamError ? error.code : 'BAD_MODULE';
       throw new MillstreamError('invalid', named, `${wasm}: ${why}`, { cause: error });
     }

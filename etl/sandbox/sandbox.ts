@@ -38,6 +38,8 @@ export interface ChainStep {
   initTimeMs: number;
   /** The policy turns into `stop` after this many failures in a row; null: never. */
   maxFailuresInARow: number | null;
+  /** Stacks of what the module throws go to the log: for those who work on it. */
+  traces?: boolean;
 }
 
 export interface ChainOutput {

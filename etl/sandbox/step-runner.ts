@@ -192,6 +192,7 @@ export class StepRunner {
       this.fresh = false;
       return { output, failed: guest.failures.size > 0 ? this.failuresOf(guest, span) : [] };
     } catch (error) {
+      if (this.step.traces && error instanceof Error && error.stack) this.log(3, error.stack);
       const record = error instanceof GuestFault ? -1 : (cell[CELL.record] as number);
       // A module that threw says why before it traps.
       const said = guest.failures.get(record);

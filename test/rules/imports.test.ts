@@ -21,7 +21,8 @@ const ROOMS: Record<string, readonly string[]> = {
   'etl/': ['core/base', 'core/config', 'core/engine', 'etl/'],
   'connectors/': ['core/base', 'core/engine'],
   // package.json: the version that is shown; modules: the folder of the package's own modules.
-  'server/': ['core/', 'etl/', 'connectors/', 'server/', 'package.json', 'modules'],
+  // sdk: the compilers, loaded when a module is built.
+  'server/': ['core/', 'etl/', 'connectors/', 'server/', 'package.json', 'modules', 'sdk/'],
 };
 
 const NPM: Record<string, readonly string[]> = {
@@ -31,6 +32,8 @@ const NPM: Record<string, readonly string[]> = {
   // Loaded when a sink is opened, so that those who do not use it do not pay for it.
   'connectors/bigquery/': ['@google-cloud/bigquery-storage', 'avsc', 'google-auth-library', 'google-gax'],
   'server/': ['fastify', 'prom-client', 'zod'],
+  // Is the compiler installed?
+  'server/modules/language.ts': ['@bytecodealliance/componentize-js'],
 };
 
 /** Parts of Node. In core they are handed in: each file that may use one is named. */

@@ -126,6 +126,7 @@ function messageOf({ pipeline, steps, outputs, source }: ChainSpec): ChainMessag
       onError,
       memoryBytes,
       maxFailuresInARow,
+      traces: false,
     })),
   };
 }

@@ -43,6 +43,6 @@ export function number(value: f64): Bytes {
   return Bytes.of(numberText(value));
 }
 
-export function bool(value: bool): Bytes {
+export function bool(value: boolean): Bytes {
   return Bytes.of(value ? 'true' : 'false');
 }
