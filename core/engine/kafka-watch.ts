@@ -17,7 +17,10 @@ export interface KafkaWatchOptions {
 const LOOK_EVERY_MS = 10_000;
 /** Not more often than this when reads ask for it. */
 const LOOK_AT_MOST_MS = 500;
-/** Kafka forgets the positions of an empty group after seven days; an idle sink's state would go with them. */
+/**
+ * Brokers before KIP-211 forget positions some days after their commit, whether the group has members or not; an idle
+ * sink's state would go with them. Those behind it keep what members read.
+ */
 const TOUCH_EVERY_MS = 24 * 60 * 60 * 1000;
 
 /** What a membership looks after beside reads and commits. */
