@@ -51,7 +51,7 @@ export class Pipeline {
   private drain: RunningSink | null = null;
   private failed: string | null = null;
   private starting: Promise<void> = Promise.resolve();
-  private stopping = false;
+  private readonly stopping = new AbortController();
 
   constructor(parts: PipelineParts) {
     const { plan } = parts;
@@ -77,18 +77,20 @@ export class Pipeline {
   /** Sinks before the source, so that nothing waits. */
   private async begin(): Promise<void> {
     const { plan, engine, logger } = this.parts;
-    if (this.stopping) return;
+    const { signal } = this.stopping;
+    if (signal.aborted) return;
     try {
-      if (this.runner) await this.runner.start();
+      if (this.runner) await this.runner.start(signal);
       else {
-        const source = await engine.ensureTopic({ name: plan.source.topic });
-        await engine.ensureTopic(deadLetterSpec(plan.deadLetterTopic, source.partitions));
+        const source = await engine.ensureTopic({ name: plan.source.topic }, signal);
+        await engine.ensureTopic(deadLetterSpec(plan.deadLetterTopic, source.partitions), signal);
       }
-      if (this.stopping) return;
+      if (signal.aborted) return;
       for (const sink of plan.sinks) this.sinks.set(sink.name, this.startSink(sink));
       if (plan.deadLetter) this.drain = this.startDrain(plan.deadLetter);
       if (plan.source.connector) this.source = this.startSource(plan.source.connector);
     } catch (error) {
+      if (signal.aborted) return;
       this.failed = error instanceof MillstreamError ? error.message : String(error);
       logger.error('the pipeline does not start', { pipeline: this.name, error });
     }
@@ -96,7 +98,7 @@ export class Pipeline {
 
   /** In the direction of the flow: what was read is written, and what was written is committed. */
   async stop(): Promise<void> {
-    this.stopping = true;
+    this.stopping.abort();
     await this.starting;
     await this.source?.stop();
     await this.runner?.stop();

@@ -111,26 +111,28 @@ class SinkRun {
   /** Opens the connector and joins the group, again and again until it works. */
   private async begin(): Promise<void> {
     const { engine, plan, connector, config, context, clock, random } = this.options;
+    const { signal } = this.stopping;
     const topics = plan.replayTopic === undefined ? [plan.topic] : [plan.topic, plan.replayTopic];
-    for (let attempt = 1; !this.stopping.signal.aborted; attempt++) {
+    for (let attempt = 1; !signal.aborted; attempt++) {
       try {
         this.sink ??= await connector.open(config, context);
         if (plan.deadLetterTopic !== null) {
-          this.deadPartitions = (await engine.ensureTopic({ name: plan.deadLetterTopic })).partitions;
+          this.deadPartitions = (await engine.ensureTopic({ name: plan.deadLetterTopic }, signal)).partitions;
         }
         this.membership = await engine.join(
           `millstream.${plan.pipeline}.${plan.name}`,
           topics,
           { assigned: lease => this.assigned(lease), revoked: lease => this.revoked(lease) },
-          { start: plan.start ?? 'earliest' },
+          { start: plan.start ?? 'earliest', signal },
         );
         return this.health.trouble('open', null);
       } catch (thrown) {
+        if (signal.aborted) return;
         const failure = failureOf(thrown);
         this.logger.warn('the sink does not open', { error: thrown });
         if (failure.kind === 'fatal') return this.fail(failure.code, failure.reason);
         this.health.trouble('open', { state: 'degraded', reason: `${failure.reason} (${failure.code})` });
-        await sleep(clock, backOffMs(attempt, plan.retry, random, failure.retryAfterMs), this.stopping.signal);
+        await sleep(clock, backOffMs(attempt, plan.retry, random, failure.retryAfterMs), signal);
       }
     }
   }

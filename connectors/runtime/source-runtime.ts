@@ -126,16 +126,19 @@ class SourceRun {
 
   private async begin(): Promise<void> {
     const { engine, plan } = this.options;
-    for (let attempt = 1; !this.stopping.signal.aborted; attempt++) {
+    const { signal } = this.stopping;
+    for (let attempt = 1; !signal.aborted; attempt++) {
       try {
-        this.deadPartitions = (await engine.ensureTopic({ name: plan.deadLetterTopic })).partitions;
-        this.membership = await engine.join(`millstream.${plan.pipeline}.source`, [plan.topic], {
-          assigned: async lease => this.assigned(lease),
-          revoked: lease => this.revoked(lease),
-        });
+        this.deadPartitions = (await engine.ensureTopic({ name: plan.deadLetterTopic }, signal)).partitions;
+        this.membership = await engine.join(
+          `millstream.${plan.pipeline}.source`,
+          [plan.topic],
+          { assigned: async lease => this.assigned(lease), revoked: lease => this.revoked(lease) },
+          { signal },
+        );
         return;
       } catch (thrown) {
-        await this.pause(thrown, attempt, this.stopping.signal);
+        if (!signal.aborted) await this.pause(thrown, attempt, signal);
       }
     }
   }

@@ -16,6 +16,8 @@ export interface BackOffOptions {
 export interface RetryOptions {
   signal?: AbortSignal;
   forMs?: number;
+  /** Hears of each failure that is not the last. */
+  onRetry?: (error: Error) => void;
 }
 
 /** Repeats `attempt` while it fails with something retriable. `between` runs before each repetition. */

@@ -67,6 +67,7 @@ const SENTENCES: ReadonlyMap<number, string> = new Map<number, string>([
   [ErrorCode.INVALID_TOPIC_EXCEPTION, 'the name is not allowed'],
   [ErrorCode.OFFSET_OUT_OF_RANGE, 'the offset is not in the log'],
   [ErrorCode.MESSAGE_TOO_LARGE, 'the batch is larger than the broker takes'],
+  [ErrorCode.UNSTABLE_OFFSET_COMMIT, 'a transaction that has not ended holds the position'],
   [ErrorCode.GROUP_ID_NOT_FOUND, 'there is no such group'],
   [ErrorCode.NON_EMPTY_GROUP, 'the group has members'],
   [ErrorCode.UNSUPPORTED_VERSION, 'the broker does not know a version of the request that we speak'],

@@ -79,10 +79,17 @@ export class Cluster {
 
   /**
    * Repeats what fails retriably, with capped and jittered pauses; in between metadata and coordinators are forgotten.
-   * `forMs`: other than the cluster's own time. When the signal is aborted the last failure is thrown.
+   * `forMs`: other than the cluster's own time. When the signal is aborted the last failure is thrown. `onRetry` hears
+   * of each failure that is not the last.
    */
-  retrying<T>(attempt: () => Promise<T>, signal?: AbortSignal, forMs = this.backOff.forMs): Promise<T> {
+  retrying<T>(
+    attempt: () => Promise<T>,
+    signal?: AbortSignal,
+    forMs = this.backOff.forMs,
+    onRetry: (error: Error) => void = () => {},
+  ): Promise<T> {
     const forget = (error: Error): void => {
+      onRetry(error);
       this.logger.debug('a request is tried again', { error });
       this.topics.clear();
       this.coordinators.clear();

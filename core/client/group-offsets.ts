@@ -95,5 +95,6 @@ export function committedOffsets(
     },
     retry.signal,
     retry.forMs,
+    retry.onRetry,
   );
 }

@@ -24,8 +24,8 @@ export interface TopicInfo {
 
 export interface Engine {
   /** Creates the topic when it is missing. Kind `invalid` when the name or a config is refused, `conflict` when
-   * `partitions` is given and differs. */
-  ensureTopic(spec: TopicSpec): Promise<TopicInfo>;
+   * `partitions` is given and differs. When the signal is aborted, brokers that are away are not waited for. */
+  ensureTopic(spec: TopicSpec, signal?: AbortSignal): Promise<TopicInfo>;
   /**
    * Joins the consumer group. `assigned` is called once for each partition, before anything of it is read; `revoked`
    * before it goes to another member (its lease's signal is aborted when `revoked` has returned or the lease is lost).
@@ -38,6 +38,8 @@ export interface Engine {
 export interface JoinOptions {
   /** Where a partition without a committed position begins. Default `earliest`. */
   start?: 'earliest' | 'latest';
+  /** Gives the join up: it rejects with kind `closed`. Means nothing once the join has resolved. */
+  signal?: AbortSignal;
 }
 
 export interface LeaseHandler {

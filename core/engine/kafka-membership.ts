@@ -1,6 +1,7 @@
 import { sleep } from '../base/clock.ts';
 import { asMillstreamError, MillstreamError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
+import { BrokerError } from '../client/broker-error.ts';
 import type { Cluster } from '../client/cluster.ts';
 import { type GroupHandler, GroupMember } from '../client/group-member.ts';
 import type { Generation } from '../client/heartbeats.ts';
@@ -29,6 +30,10 @@ export interface KafkaMembershipOptions {
 const RETRY_MS = { from: 1000, to: 30_000 };
 
 const REFUSED_MS = 200;
+
+const TELL_EVERY_MS = 30_000;
+/** Longer than any transaction of ours: the cluster has lost the end of one. */
+const HANGING = "Kafka's tool kafka-transactions.sh finds transactions that hang (find-hanging) and ends them (abort)";
 
 /** A member of a consumer group with its leases. Keeps what it has while the group rebalances (KIP-429). */
 export class KafkaMembership implements Membership, GroupHandler, CommitMembership {
@@ -106,9 +111,10 @@ export class KafkaMembership implements Membership, GroupHandler, CommitMembersh
 
   async assigned(partitions: readonly TopicPartition[], generation: Generation, isPending: boolean): Promise<void> {
     const { cluster, start, on } = this.options;
-    const { signal } = this.whole;
+    // What is lost meanwhile is not taken, nor is anything by who leaves.
+    const signal = AbortSignal.any([this.whole.signal, this.stopping.signal]);
     const { reads } = this;
-    const options = { cluster, generation, membership: this, reads, start, signal };
+    const options = { cluster, generation, membership: this, reads, start, signal, onWait: this.teller() };
     const taken = await takePartitions(partitions, options).catch((error: unknown) => {
       // What was lost meanwhile is revoked next; there is nothing to give to anybody.
       if (signal.aborted) return [];
@@ -125,7 +131,7 @@ export class KafkaMembership implements Membership, GroupHandler, CommitMembersh
         });
       }),
     );
-    if (isPending) return;
+    if (isPending || this.stopping.signal.aborted) return;
     this.hasJoined = true;
     this.joined.resolve();
   }
@@ -158,6 +164,22 @@ export class KafkaMembership implements Membership, GroupHandler, CommitMembersh
       lease.end();
       this.leases.delete(keyOf(partition));
     }
+  }
+
+  /** Says now and then why partitions cannot be taken over. */
+  private teller(): (error: Error) => void {
+    const { clock } = this.options.cluster;
+    const since = clock.monotonic();
+    let toldAt = since;
+    return error => {
+      const now = clock.monotonic();
+      if (now - toldAt < TELL_EVERY_MS) return;
+      toldAt = now;
+      const waited_ms = Math.round(now - since);
+      const isHeld = error instanceof BrokerError && error.errorCode === ErrorCode.UNSTABLE_OFFSET_COMMIT;
+      const help = isHeld ? { help: HANGING } : {};
+      this.logger.warn('partitions cannot be taken over yet', { reason: error.message, waited_ms, ...help });
+    };
   }
 
   private settle(): void {

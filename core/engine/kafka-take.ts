@@ -20,6 +20,8 @@ export interface TakeOptions {
   start: 'earliest' | 'latest';
   /** Ends the attempt: the membership is over. */
   signal: AbortSignal;
+  /** Hears why the positions cannot be had yet. */
+  onWait: (error: Error) => void;
 }
 
 /**
@@ -46,7 +48,7 @@ export async function takePartitions(
     }),
   );
   const [positions, from, to] = await Promise.all([
-    committedOffsets(cluster, group, own, retry),
+    committedOffsets(cluster, group, own, { ...retry, onRetry: options.onWait }),
     listOffsets(cluster, own, 'earliest', 'read_committed', retry),
     listOffsets(cluster, own, 'latest', 'read_committed', retry),
   ]);

@@ -34,9 +34,9 @@ export class KafkaEngine implements Engine {
     this.topics = new TopicAdmin(options.cluster);
   }
 
-  async ensureTopic(spec: TopicSpec): Promise<TopicInfo> {
+  async ensureTopic(spec: TopicSpec, signal?: AbortSignal): Promise<TopicInfo> {
     const { name, partitions, configs } = spec;
-    const info = (await this.find(name)) ?? (await this.create(spec));
+    const info = (await this.find(name, signal)) ?? (await this.create(spec));
     if (partitions === undefined || info.partitions === partitions) return info;
     throw new MillstreamError(
       'conflict',
@@ -49,7 +49,7 @@ export class KafkaEngine implements Engine {
     group: string,
     topics: string[],
     on: LeaseHandler,
-    { start = 'earliest' }: JoinOptions = {},
+    { start = 'earliest', signal }: JoinOptions = {},
   ): Promise<Membership> {
     const {
       cluster,
@@ -60,12 +60,17 @@ export class KafkaEngine implements Engine {
     } = this.options;
     const timing = { sessionTimeoutMs, rebalanceTimeoutMs, heartbeatMs };
     const membership = new KafkaMembership({ cluster, logger, group, topics, on, start, ...timing });
+    const giveUp = (): void => void membership.leave();
     this.memberships.add(membership);
     try {
+      if (signal?.aborted) throw new MillstreamError('closed', 'CLOSED', `${group} was left before it was joined`);
+      signal?.addEventListener('abort', giveUp, { once: true });
       await membership.start();
     } catch (error) {
       this.memberships.delete(membership);
       throw error;
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
     }
     return {
       group,
@@ -82,9 +87,9 @@ export class KafkaEngine implements Engine {
     await Promise.all(all.map(membership => membership.leave()));
   }
 
-  private async find(name: string): Promise<TopicInfo | null> {
+  private async find(name: string, signal?: AbortSignal): Promise<TopicInfo | null> {
     const { cluster } = this.options;
-    const { topics, errors } = await cluster.retrying(() => cluster.metadata([name]));
+    const { topics, errors } = await cluster.retrying(() => cluster.metadata([name]), signal);
     const [found] = topics;
     if (found) return { topicId: found.topicId, name, partitions: found.partitions.length };
     const errorCode = errors.get(name) ?? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;

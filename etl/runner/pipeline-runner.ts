@@ -63,19 +63,20 @@ export class PipelineRunner {
     );
   }
 
-  /** Makes the topics, tries the modules, joins the group. Kind `invalid` when a module refuses its config. */
-  async start(): Promise<void> {
+  /** Makes the topics, tries the modules, joins the group. Kind `invalid` when a module refuses its config. When the
+   * signal is aborted it gives up. */
+  async start(signal?: AbortSignal): Promise<void> {
     const { plan, engine, sandbox } = this.options;
-    const source = await engine.ensureTopic({ name: plan.source.topic });
+    const source = await engine.ensureTopic({ name: plan.source.topic }, signal);
     this.partitions.set(source.name, source.partitions);
     for (const output of plan.outputs) {
       const wanted = output.partitions ?? source.partitions;
       const configs: Record<string, string> =
         output.retentionMs === null ? {} : { 'retention.ms': String(output.retentionMs) };
-      const info = await engine.ensureTopic({ name: output.topic, partitions: wanted, configs });
+      const info = await engine.ensureTopic({ name: output.topic, partitions: wanted, configs }, signal);
       this.partitions.set(output.topic, info.partitions);
     }
-    const dead = await engine.ensureTopic(deadLetterSpec(plan.deadLetterTopic, source.partitions));
+    const dead = await engine.ensureTopic(deadLetterSpec(plan.deadLetterTopic, source.partitions), signal);
     this.partitions.set(dead.name, dead.partitions);
     await sandbox.probe(this.chain({ topic: source.name, topicId: source.topicId, partition: 0 }));
     // The topic of replays is made with the first of them.
@@ -83,7 +84,7 @@ export class PipelineRunner {
       `millstream.${plan.name}`,
       [source.name, stepReplayTopic(plan.name)],
       { assigned: lease => this.assigned(lease), revoked: lease => this.revoked(lease) },
-      { start: plan.source.start },
+      { start: plan.source.start, ...(signal && { signal }) },
     );
   }
 

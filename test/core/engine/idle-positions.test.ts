@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { type Clock, systemClock, type Timer } from '../../../core/base/clock.ts';
+import { type Clock, systemClock } from '../../../core/base/clock.ts';
 import { silentLogger } from '../../../core/base/logger.ts';
 import { nodeNetwork } from '../../../core/base/node-network.ts';
 import { systemRandom } from '../../../core/base/random.ts';
@@ -8,6 +8,7 @@ import type { Lease } from '../../../core/engine/engine.ts';
 import { KafkaEngine } from '../../../core/engine/kafka.ts';
 import { type RunningBroker, startBroker } from '../broker/start-broker.ts';
 import { until } from '../client/client-suite.ts';
+import { LeapingClock } from './leaping-clock.ts';
 
 /*
  * What an idle lease on engine `kafka` does so that its position is not forgotten. Brokers before KIP-211 count
@@ -16,42 +17,6 @@ import { until } from '../client/client-suite.ts';
  */
 
 const HOUR_MS = 3600e3;
-
-/** The real clock, except that it can leap: everything that is due by then happens once. */
-class LeapingClock implements Clock {
-  private skippedMs = 0;
-  private readonly timers = new Set<{ due: number; fire: () => void }>();
-
-  now(): number {
-    return Date.now() + this.skippedMs;
-  }
-
-  monotonic(): number {
-    return performance.now() + this.skippedMs;
-  }
-
-  setTimer(delayMs: number, callback: () => void): Timer {
-    const fire = (): void => {
-      real.cancel();
-      if (this.timers.delete(timer)) callback();
-    };
-    const real = systemClock.setTimer(delayMs, fire);
-    const timer = { due: this.monotonic() + delayMs, fire };
-    this.timers.add(timer);
-    return {
-      cancel: () => {
-        real.cancel();
-        this.timers.delete(timer);
-      },
-    };
-  }
-
-  leap(milliseconds: number): void {
-    this.skippedMs += milliseconds;
-    const due = [...this.timers].filter(timer => timer.due <= this.monotonic());
-    for (const { fire } of due) fire();
-  }
-}
 
 describe('the position of an idle lease', () => {
   const clock = new LeapingClock();

@@ -171,6 +171,50 @@ export function kafkaFaultsSuite(
       expect(await committed(one, output, wanted.length)).toEqual(wanted);
     });
 
+    test('who waits for brokers that are away can give up the join', async () => {
+      const { input, group } = names();
+      const one = process();
+      await one.engine.ensureTopic({ name: input, partitions: 1 });
+      one.network.unplug();
+      const giveUp = new AbortController();
+      const joining = one.engine.join(group, [input], collector(), { signal: giveUp.signal });
+      const asking = one.engine.ensureTopic({ name: 'another' }, giveUp.signal);
+      setTimeout(() => giveUp.abort(), 300);
+      const since = performance.now();
+      await expect(joining).rejects.toMatchObject({ kind: 'closed' });
+      await expect(asking).rejects.toMatchObject({ kind: 'unavailable' });
+      expect(performance.now() - since).toBeLessThan(10_000);
+      one.network.plugIn();
+    });
+
+    test('who waits for positions that a transaction holds can leave all the same', async () => {
+      const { input, group } = names();
+      const one = process();
+      await one.engine.ensureTopic({ name: input, partitions: 1 });
+      const kafka = new Kafka({ brokers: [broker.bootstrap], logLevel: logLevel.NOTHING });
+      const producer = kafka.producer({ transactionalId: `${group}-holder`, maxInFlightRequests: 1 });
+      await producer.connect();
+      const open = await producer.transaction();
+      const topics = [{ topic: input, partitions: [{ partition: 0, offset: '7' }] }];
+      await open.sendOffsets({ consumerGroupId: group, topics });
+      const joining = one.engine.join(group, [input], collector());
+      const left = expect(joining).rejects.toMatchObject({ kind: 'closed' });
+      await new Promise(resolve => setTimeout(resolve, 500));
+      const since = performance.now();
+      await one.engine.close();
+      await left;
+      // The coordinator would end the transaction after a minute.
+      expect(performance.now() - since).toBeLessThan(20_000);
+      // Who stays gets them once they are decided.
+      const member = collector();
+      const patient = process();
+      const other = patient.engine.join(group, [input], member);
+      await open.commit();
+      await other;
+      expect(member.leases[0]?.position?.next).toBe(7n);
+      await producer.disconnect();
+    });
+
     test('a topic that was deleted and made anew is another one', async () => {
       const { input, group } = names();
       const one = process();

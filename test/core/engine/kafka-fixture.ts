@@ -26,9 +26,9 @@ export interface KafkaProcess {
 }
 
 /** An engine with connections of its own, as in a process of its own. */
-export function kafkaProcess(bootstrap: string): KafkaProcess {
+export function kafkaProcess(bootstrap: string, clientId = 'millstream'): KafkaProcess {
   const network = new FaultyNetwork();
-  const cluster = new Cluster({ brokers: [bootstrap], network, clock: systemClock, random: systemRandom });
+  const cluster = new Cluster({ brokers: [bootstrap], network, clock: systemClock, random: systemRandom, clientId });
   const engine = new KafkaEngine({
     cluster,
     logger: silentLogger,
