@@ -373,10 +373,10 @@ export const sinkScenarios: readonly SinkScenario[] = [
       };
       const run = kit.start();
       kit.produce(10);
-      await world.advance(60_000);
-      const { state, reason } = run.status();
-      if (state !== 'degraded' || !reason?.includes('the system is down'))
-        throw new Error(`it says ${state}: ${reason}`);
+      await kit.until('it says so', () => {
+        const { state, reason } = run.status();
+        return state === 'degraded' && reason?.includes('the system is down') === true;
+      });
       await kit.until('an hour', () => world.clock.now() >= until, 60_000);
       if (world.values(DEAD).length > 0) throw new Error('an outage has made dead letters');
       await kit.check({ repeats: false });
