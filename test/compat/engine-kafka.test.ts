@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, describe, test, vi } from 'vitest';
-import { Admin } from '../../core/client/admin.ts';
 import { engineConformance } from '../core/engine/conformance.ts';
-import { kafkaFixture, kafkaProcess } from '../core/engine/kafka-fixture.ts';
+import { kafkaFixture } from '../core/engine/kafka-fixture.ts';
 import { startKafka } from '../servers/kafka.ts';
-import { eventually } from '../servers/process.ts';
+import { emptyKafka, transactionsSettled } from '../servers/kafka-state.ts';
 import type { KillableTarget } from '../servers/target.ts';
 import { requireTool } from '../servers/tools.ts';
 
@@ -37,26 +36,11 @@ if (requireTool('kafka') === null) {
     kafkaFixture({
       bootstrap: () => kafka.bootstrap,
       async crash() {
+        await transactionsSettled(kafka.bootstrap);
         await kafka.kill9();
         await kafka.restart();
       },
-      stop: () => empty(kafka.bootstrap),
+      stop: () => emptyKafka(kafka.bootstrap),
     }),
   );
-}
-
-/** Deletes all topics and groups, and waits until the broker has heard of it. */
-async function empty(bootstrap: string): Promise<void> {
-  const process = kafkaProcess(bootstrap);
-  const admin = new Admin(process.cluster);
-  await eventually('a cluster without groups and topics', async () => {
-    const groups = await admin.groups.list();
-    const topics = (await admin.topics.list()).filter(topic => !topic.isInternal);
-    await Promise.allSettled([
-      ...groups.map(({ group }) => admin.groups.delete(group)),
-      ...topics.map(({ name }) => admin.topics.delete(name)),
-    ]);
-    return groups.length === 0 && topics.length === 0 ? true : undefined;
-  });
-  await process.close();
 }
