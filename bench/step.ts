@@ -2,8 +2,10 @@
  * Records per second and worker through one AssemblyScript step with a JSON path (`pii_scrubber`, e-mail masked), the hop
  * to the worker and back included: raw RecordBatches in, finished RecordBatches out. One JSON object a line.
  *
- *   node bench/step.ts [--seconds 2] [--rounds 3] [--workers 1] [--module pii_scrubber] [--codec none]
+ *   node bench/step.ts [--seconds 2] [--rounds 3] [--workers 1] [--module pii_scrubber | FILE.wasm] [--codec none]
  */
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '../core/base/clock.ts';
@@ -13,7 +15,7 @@ import { parseToml } from '../core/config/toml.ts';
 import { type Codec, encodeBatch } from '../core/engine/records.ts';
 import { ModuleStore } from '../etl/sandbox/module-store.ts';
 import { openSandbox } from '../etl/sandbox/pool.ts';
-import type { ChainSpec, Lane, Sandbox } from '../etl/sandbox/sandbox.ts';
+import type { ChainSpec, Lane, Sandbox, StoredModule } from '../etl/sandbox/sandbox.ts';
 
 const { values } = parseArgs({
   options: {
@@ -44,7 +46,11 @@ const SHAPES: Shape[] = [
   { name: '1, merged', recordsPerBatch: 1, batchesPerTask: 1000 },
 ];
 
-function loadModule(): ChainSpec['steps'][number]['module'] {
+function loadModule(): StoredModule {
+  if (values.module.endsWith('.wasm')) {
+    const name = basename(values.module, '.wasm').toLowerCase();
+    return new ModuleStore().add(readFileSync(values.module), { name, version: '0.0.0' });
+  }
   const store = ModuleStore.load({
     directories: [fileURLToPath(new URL('../modules', import.meta.url))],
     parseToml: (text, file) => parseToml(text, file).document?.value,
@@ -96,7 +102,7 @@ function chainOf(partition: number): ChainSpec {
       initTimeMs: 10_000,
       maxFailuresInARow: null,
     })),
-    outputs: [{ name: 'default', rehashPartitions: null, codec }],
+    outputs: [{ name: 'default', topic: 'bench.out', rehashPartitions: null, codec }],
     source: { topic: 'bench', topicId: '0'.repeat(32), partition },
   };
 }

@@ -1,6 +1,7 @@
 import { CELL, PHASE } from '../sandbox/cell.ts';
 import { asCore, HOST_INTERFACE } from './component.ts';
 import type { CoreExports } from './core-functions.ts';
+import { type Failure, type Guest, GuestFault, type GuestHost, type GuestSetup, InitRefused } from './guest.ts';
 
 /*
  * Millstream's own ABI, version 1 (DESIGN 6), host side: one instance of one module.
@@ -20,31 +21,6 @@ const LATER_CAPABILITIES: readonly [bit: number, name: string][] = [
 const LOG_LINE_BYTES = 1024;
 const REASON_BYTES = 1024;
 const CODE_PATTERN = /^[A-Z][A-Z0-9_]{0,63}$/;
-const PAGE_BYTES = 65_536;
-
-/** The guest broke the rules of the ABI. */
-export class GuestFault extends Error {
-  readonly code: string;
-  constructor(code: string, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
-
-/** The module refused its configuration. */
-export class InitRefused extends Error {}
-
-export interface Failure {
-  code: string;
-  reason: string;
-}
-
-export interface GuestHost {
-  /** The worker's shared cell; `progress` writes into it. */
-  cell: Int32Array;
-  /** The line is decoded only when it is wanted. */
-  log: (level: number, line: () => string) => void;
-}
 
 /** Why these capability bits cannot be given, or null. */
 export function refuseCapabilities(bits: number): string | null {
@@ -56,7 +32,15 @@ export function refuseCapabilities(bits: number): string | null {
   return unknown === 0 ? null : `the module requires unknown capability bits (${bits >>> 0})`;
 }
 
-export class CoreGuest {
+/** What millstream_init is given: a JSON object, so that more can be added to it. */
+export function initJson({ config, outputs, topic, partition, step }: GuestSetup): Uint8Array {
+  const names = outputs.map(output => output.name);
+  return Buffer.from(JSON.stringify({ config: config ?? {}, outputs: names, topic, partition, step }));
+}
+
+export class CoreGuest implements Guest {
+  /** It says why by `fail`. */
+  readonly lastWords = '';
   readonly capabilities: number;
   /** What `fail` said during the last call, by input index. */
   readonly failures = new Map<number, Failure>();
@@ -100,6 +84,10 @@ export class CoreGuest {
     cell[CELL.phase] = PHASE.host;
   }
 
+  get takesTombstones(): boolean {
+    return (this.capabilities & CAPABILITY.tombstones) !== 0;
+  }
+
   get memoryBytes(): number {
     return this.exports.memory.buffer.byteLength;
   }
@@ -131,6 +119,8 @@ export class CoreGuest {
     }
     return memory.subarray(at, at + length);
   }
+
+  close(): void {}
 
   private write(bytes: Uint8Array): number {
     const ptr = this.exports.millstream_alloc(bytes.length) >>> 0;
@@ -171,21 +161,4 @@ export class CoreGuest {
     }
     if (!this.failures.has(index)) this.failures.set(index, { code, reason });
   }
-}
-
-/** What is to be said about whatever a guest threw. */
-export function explainFault(thrown: unknown, memory: { before: number; now: number; limit: number }): Failure {
-  const message = thrown instanceof Error ? thrown.message : String(thrown);
-  if (thrown instanceof GuestFault) return { code: thrown.code, reason: message };
-  if (thrown instanceof RangeError && message.includes('call stack')) {
-    return { code: 'STACK_OVERFLOW', reason: `the module's calls nest too deeply: ${message}` };
-  }
-  // A module that is refused memory traps by itself, mostly with `unreachable`; how full it was tells.
-  const nearLimit = memory.now + Math.max(PAGE_BYTES, memory.limit / 16) >= memory.limit;
-  const grewFar = memory.now > memory.before && memory.now * 2 > memory.limit;
-  if (nearLimit || grewFar) {
-    const used = `${memory.now} of ${memory.limit} bytes`;
-    return { code: 'MEMORY_LIMIT', reason: `the module ran out of memory (${used} in use): ${message}` };
-  }
-  return { code: 'TRAP', reason: `the module trapped: ${message}` };
 }

@@ -3,7 +3,10 @@ declare namespace WebAssembly {
   interface Module {
     readonly [Symbol.toStringTag]: 'WebAssembly.Module';
   }
-  const Module: new (bytes: Uint8Array) => Module;
+  const Module: {
+    new (bytes: Uint8Array): Module;
+    imports(module: Module): { module: string; name: string; kind: string }[];
+  };
   class Instance {
     constructor(module: Module, imports?: Record<string, Record<string, unknown>>);
     readonly exports: Record<string, unknown>;
@@ -17,4 +20,8 @@ declare namespace WebAssembly {
   }
   class RuntimeError extends Error {}
   function validate(bytes: Uint8Array): boolean;
+  /** JavaScript Promise Integration: a guest that calls this import stands still until the promise is settled. */
+  const Suspending: new (fn: (...args: number[]) => Promise<number>) => object;
+  /** ... and this is how such a guest's export is called: the promise is settled when it returns or throws. */
+  function promising(fn: () => void): () => Promise<void>;
 }

@@ -63,7 +63,7 @@ async function outcomeOf(test: TestPlan, plan: PipelinePlan, options: RunTestsOp
   const lane = options.sandbox.openLane({
     pipeline: plan.name,
     steps: options.chainSteps(plan),
-    outputs: plan.outputs.map(({ name }) => ({ name, rehashPartitions: null, codec: 'none' })),
+    outputs: plan.outputs.map(({ name, topic }) => ({ name, topic, rehashPartitions: null, codec: 'none' })),
     source: { topic: plan.source.topic, topicId: '0'.repeat(32), partition: 0 },
   });
   try {

@@ -119,6 +119,7 @@ export class PipelineRunner {
     const { plan, steps } = this.options;
     const outputs = plan.outputs.map(output => ({
       name: output.name,
+      topic: output.topic,
       rehashPartitions: output.partitionBy === 'key' ? (this.partitions.get(output.topic) ?? 1) : null,
       codec: output.codec,
     }));

@@ -1,6 +1,6 @@
 import { DEAD_LETTER_PREFIX, toDeadRecord } from '../../core/engine/dead-letter.ts';
 import { encodeBatch, readBody } from '../../core/engine/records.ts';
-import type { Failure } from '../abi/core.ts';
+import type { Failure } from '../abi/guest.ts';
 import type { Entry, FrameHelper, Table } from './frame-helper/frame-helper.ts';
 import type { ChainMessage } from './messages.ts';
 import type { TaskResult } from './sandbox.ts';

@@ -1,17 +1,14 @@
 import { coreOfComponent, isComponent } from '../abi/component-binary.ts';
-import { detectAbi } from '../abi/detect.ts';
+import { type Detected, detectAbi } from '../abi/detect.ts';
 import { type ModuleShape, readShape } from './module-shape.ts';
-import type { Abi } from './sandbox.ts';
 
-export interface Inspected extends ModuleShape {
-  abi: Abi;
-}
+export interface Inspected extends ModuleShape, Detected {}
 
 /** Checks a module that is to be deployed, without running it. Throws kind `invalid`, code MODULE_REFUSED. */
 export function inspect(bytes: Uint8Array): Inspected {
-  if (isComponent(bytes)) return { ...readShape(coreOfComponent(bytes)), abi: 'millstream-component' };
+  if (isComponent(bytes)) return { ...readShape(coreOfComponent(bytes)), abi: 'millstream-component', form: null };
   const shape = readShape(bytes);
-  return { ...shape, abi: detectAbi(shape) };
+  return { ...shape, ...detectAbi(shape) };
 }
 
 /** The core module that workers compile. */

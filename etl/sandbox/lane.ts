@@ -1,5 +1,5 @@
 import { closed } from './errors.ts';
-import type { Blame, ChainMessage, OpenMessage, StepMemory } from './messages.ts';
+import { type Blame, type ChainMessage, FRESH_MEMORY, type OpenMessage, type StepMemory } from './messages.ts';
 import type { ChainSpec, Lane, LaneTask, TaskResult } from './sandbox.ts';
 import type { Slot } from './slot.ts';
 import type { Thread } from './thread.ts';
@@ -45,7 +45,7 @@ export class SlotLane implements Lane {
     this.slot = slot;
     this.now = now;
     this.whenClosed = whenClosed;
-    this.memory = spec.steps.map(() => ({ failuresInARow: 0, mode: 0 }));
+    this.memory = spec.steps.map(() => FRESH_MEMORY);
   }
 
   /** The modules are there: tasks may go. */

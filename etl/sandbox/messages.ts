@@ -1,5 +1,6 @@
 import type { ErrorKind } from '../../core/base/errors.ts';
-import type { ChainOutput, ChainSpec, OnError, TaskResult } from './sandbox.ts';
+import type { GuestSetup } from '../abi/guest.ts';
+import type { Abi, ChainOutput, ChainSpec, OnError, TaskResult } from './sandbox.ts';
 
 /* What the main thread and a worker say to each other. Everything here can be cloned. */
 
@@ -7,10 +8,9 @@ export interface ChainStepMessage {
   name: string;
   module: WebAssembly.Module;
   sha256: string;
-  /** millstream_init's JSON. */
-  init: Uint8Array;
+  abi: Abi;
+  setup: GuestSetup;
   onError: OnError;
-  memoryBytes: number;
   maxFailuresInARow: number | null;
   traces: boolean;
 }
@@ -29,7 +29,11 @@ export const MODE = { frames: 0, single: 1, fresh: 2 } as const;
 export interface StepMemory {
   failuresInARow: number;
   mode: number;
+  /** What the module has gathered: an aggregate's accumulator. */
+  kept: Uint8Array;
 }
+
+export const FRESH_MEMORY: StepMemory = { failuresInARow: 0, mode: 0, kept: new Uint8Array(0) };
 
 /** A record within a task: the how-manyth that the step was given. */
 export interface Place {

@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '../../core/base/clock.ts';
 import { MillstreamError } from '../../core/base/errors.ts';
 import { closed } from './errors.ts';
+import { setupOf } from './guest-setup.ts';
 import { coreOf, inspect } from './inspect.ts';
 import { instrument } from './instrument.ts';
 import type { ChainMessage, Reply, WorkerMessage } from './messages.ts';
@@ -39,9 +40,9 @@ export class ModuleCompiler {
       name: step.name,
       module: modules[i] as WebAssembly.Module,
       sha256: step.module.sha256,
-      init: initJson(spec, step),
+      abi: step.module.abi,
+      setup: setupOf(spec, step),
       onError: step.onError,
-      memoryBytes: step.memoryBytes,
       maxFailuresInARow: step.maxFailuresInARow,
       traces: step.traces ?? false,
     }));
@@ -152,10 +153,4 @@ export class ModuleCompiler {
 
 function keyOf(step: ChainStep): string {
   return `${step.module.sha256}/${step.memoryBytes}`;
-}
-
-function initJson(spec: ChainSpec, step: ChainStep): Uint8Array {
-  const { topic, partition } = spec.source;
-  const outputs = spec.outputs.map(output => output.name);
-  return Buffer.from(JSON.stringify({ config: step.config ?? {}, outputs, topic, partition, step: step.name }));
 }

@@ -77,12 +77,13 @@ export class ModuleStore {
   /** Inspects and stores; one of the same name and version is replaced. Throws kind `invalid`. */
   add(bytes: Uint8Array, about: NewModule): StoredModule {
     checkNames(about, '');
-    const { abi } = inspect(bytes);
+    const { abi, form } = inspect(bytes);
     const module: StoredModule = {
       name: about.name,
       version: about.version,
       sha256: createHash('sha256').update(bytes).digest('hex'),
       abi,
+      form,
       bytes,
       description: about.description ?? null,
       redacts: about.redacts ?? false,

@@ -1,5 +1,7 @@
 import type { RecordCounts } from '../../core/engine/lineage.ts';
 import type { Codec } from '../../core/engine/records.ts';
+import type { LookBack } from '../abi/guest.ts';
+import type { RegisteredSchema } from '../abi/schema-registry.ts';
 
 /*
  * What the runner sees of the sandbox. Raw RecordBatch bytes go in, finished RecordBatches come out; the main thread
@@ -15,6 +17,8 @@ export interface StoredModule {
   /** 64 hex digits, of the bytes as they were given (before our limits are written into them). */
   sha256: string;
   abi: Abi;
+  /** Which form of its ABI: "ABI 2" of a Redpanda transform, "filter" of a SmartModule; null: there is but one. */
+  form: string | null;
   bytes: Uint8Array;
   /** From module.toml. */
   description: string | null;
@@ -29,7 +33,7 @@ export type OnError = 'dead_letter' | 'drop' | 'pass' | 'stop';
 export interface ChainStep {
   name: string;
   module: StoredModule;
-  /** JSON value handed to millstream_init. */
+  /** JSON value handed to millstream_init, as environment to a Redpanda transform, as params to a SmartModule. */
   config: unknown;
   onError: OnError;
   memoryBytes: number;
@@ -38,12 +42,18 @@ export interface ChainStep {
   initTimeMs: number;
   /** The policy turns into `stop` after this many failures in a row; null: never. */
   maxFailuresInARow: number | null;
+  /** For SmartModules that look back; left out: they do not. */
+  lookBack?: LookBack;
+  /** For modules that ask a schema registry; left out: there is none. */
+  schemas?: readonly RegisteredSchema[];
   /** Stacks of what the module throws go to the log: for those who work on it. */
   traces?: boolean;
 }
 
 export interface ChainOutput {
   name: string;
+  /** Modules of other systems name outputs by it. */
+  topic: string;
   /** null: the source partition; a number: murmur2 over the key, as Java does, onto that many partitions. */
   rehashPartitions: number | null;
   codec: Codec;

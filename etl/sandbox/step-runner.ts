@@ -1,10 +1,20 @@
-import { CAPABILITY, CoreGuest, explainFault, type Failure, GuestFault } from '../abi/core.ts';
+import {
+  explainFault,
+  type Failure,
+  type Guest,
+  type GuestHost,
+  GuestFault,
+  InitRefused,
+  OUTPUT_BYTES_PER_RECORD,
+  OUTPUT_FACTOR,
+} from '../abi/guest.ts';
+import { openGuest } from '../abi/open-guest.ts';
 import { CELL, PHASE } from './cell.ts';
 import { initFailed } from './errors.ts';
 import type { FrameHelper, Table } from './frame-helper/frame-helper.ts';
 import { type Blame, type ChainStepMessage, MODE, type StepMemory } from './messages.ts';
 import { type Span, StepInput } from './span.ts';
-import { type Destination, type FailedRecord, OUTPUT_BYTES_PER_RECORD, OUTPUT_FACTOR, Verdicts } from './verdicts.ts';
+import { type Destination, type FailedRecord, Verdicts } from './verdicts.ts';
 
 /** One call holds at most this much (DESIGN 3); a single record may be bigger. */
 const CALL_RECORDS = 1000;
@@ -35,7 +45,8 @@ export class StepRunner {
   private readonly shared: { helper: FrameHelper; cell: Int32Array };
   private readonly cell: Int32Array;
   private readonly log: (level: number, line: string) => void;
-  private guest: CoreGuest | null = null;
+  private readonly host: GuestHost;
+  private guest: Guest | null = null;
   /** The guest has not been given a record yet. */
   private fresh = false;
   /** Log lines of the call under way: they count only when the call does. */
@@ -57,6 +68,7 @@ export class StepRunner {
     this.shared = shared;
     this.cell = shared.cell;
     this.log = log;
+    this.host = { cell: shared.cell, log: this.collectLine, memory: this.memory, past: () => [] };
   }
 
   /** The worker may replace it between two tasks. */
@@ -65,15 +77,15 @@ export class StepRunner {
   }
 
   /** Instantiates the module if it is not; kind `invalid`, code MODULE_INIT_FAILED when it refuses. */
-  start(): CoreGuest {
+  async start(): Promise<Guest> {
     if (this.guest) return this.guest;
-    const { cell } = this;
+    const { cell, step } = this;
     cell[CELL.step] = this.index;
     this.lines = [];
     try {
-      this.guest = new CoreGuest(this.step.module, { cell, log: this.collectLine }, this.step.init);
+      this.guest = await openGuest(step.abi, step.module, this.host, step.setup);
     } catch (error) {
-      throw initFailed(this.step.name, error instanceof Error ? error.message : String(error), error);
+      throw this.initFailed(error);
     } finally {
       cell[CELL.phase] = PHASE.host;
     }
@@ -82,20 +94,26 @@ export class StepRunner {
     return this.guest;
   }
 
+  /** The instance is not used again. */
+  close(): void {
+    this.guest?.close();
+    this.guest = null;
+  }
+
   /** Runs the step over all of its input. Throws Stop when the policy says so. */
-  process(run: StepRun): Verdicts {
+  async process(run: StepRun): Promise<Verdicts> {
     const { memory } = this;
     this.run = run;
     memory.mode = Math.max(memory.mode, run.blame.modes[this.index] ?? MODE.frames);
-    const skip = (this.start().capabilities & CAPABILITY.tombstones) === 0;
+    const skip = !(await this.start()).takesTombstones;
     this.input = new StepInput(this.helper, run.input, skip);
     this.verdicts = new Verdicts(this.helper, this.input, run, this.step, memory);
-    if (run.input.count > 0) this.runSpans(this.input.whole);
+    if (run.input.count > 0) await this.runSpans(this.input.whole);
     return this.verdicts;
   }
 
   /** Works off a stack of spans, in record order; a span that fails comes back in smaller ones. */
-  private runSpans(whole: Span): void {
+  private async runSpans(whole: Span): Promise<void> {
     const { input, verdicts } = this;
     const { raw } = this.helper;
     const work: Span[] = [whole];
@@ -117,14 +135,14 @@ export class StepRunner {
         continue;
       }
       const alone = part.alone || marked !== null;
-      const fault = this.call(part, count, bytes, alone);
+      const fault = await this.call(part, count, bytes, alone);
       if (!fault) {
         // It failed with others and not alone: where the module says it is is not to be trusted.
         if (part.alone) for (const rest of work) rest.single = true;
         continue;
       }
       const wasFresh = this.fresh;
-      this.guest = null;
+      this.close();
       if (count === 1) {
         if (!alone && !wasFresh) work.push({ ...part, alone: true });
         else verdicts.take(part, 1, null, [{ index: input.nth(part.from, 0), ...fault.failure }]);
@@ -159,8 +177,14 @@ export class StepRunner {
   }
 
   /** Runs one call and takes what it gave; a fault leaves nothing behind. */
-  private call(span: Span, count: number, bytes: number, alone: boolean): { failure: Failure; record: number } | null {
-    const outcome = this.enterGuest(span, count, bytes, alone);
+  private async call(
+    span: Span,
+    count: number,
+    bytes: number,
+    alone: boolean,
+  ): Promise<{ failure: Failure; record: number } | null> {
+    const { kept } = this.memory;
+    const outcome = await this.enterGuest(span, count, bytes, alone);
     const failure =
       'fault' in outcome ? outcome.fault : this.verdicts.take(span, count, outcome.output, outcome.failed);
     if (!failure) {
@@ -168,13 +192,14 @@ export class StepRunner {
       return null;
     }
     this.lines = [];
+    this.memory.kept = kept;
     return { failure, record: 'fault' in outcome ? outcome.record : -1 };
   }
 
-  private enterGuest(span: Span, count: number, bytes: number, alone: boolean): Outcome {
+  private async enterGuest(span: Span, count: number, bytes: number, alone: boolean): Promise<Outcome> {
     const { helper, cell, input } = this;
-    if ((alone || this.memory.mode === MODE.fresh) && !this.fresh) this.guest = null;
-    const guest = this.start();
+    if ((alone || this.memory.mode === MODE.fresh) && !this.fresh) this.close();
+    const guest = await this.start();
     const memoryBefore = guest.memoryBytes;
     const mark = helper.raw.mark();
     const at = helper.reserve(bytes);
@@ -188,26 +213,31 @@ export class StepRunner {
     cell[CELL.phase] = alone ? PHASE.alone : PHASE.call;
     try {
       const most = OUTPUT_FACTOR * bytes + OUTPUT_BYTES_PER_RECORD * count;
-      const output = guest.process(helper.memory.subarray(at, at + bytes), count, most);
+      const output = await guest.process(helper.memory.subarray(at, at + bytes), count, most);
       this.fresh = false;
       return { output, failed: guest.failures.size > 0 ? this.failuresOf(guest, span) : [] };
     } catch (error) {
+      if (error instanceof InitRefused) throw this.initFailed(error);
       if (this.step.traces && error instanceof Error && error.stack) this.log(3, error.stack);
-      const record = error instanceof GuestFault ? -1 : (cell[CELL.record] as number);
+      const record = error instanceof GuestFault ? error.record : (cell[CELL.record] as number);
       // A module that threw says why before it traps.
       const said = guest.failures.get(record);
-      const sizes = { before: memoryBefore, now: guest.memoryBytes, limit: this.step.memoryBytes };
-      return { fault: said ?? explainFault(error, sizes), record };
+      const sizes = { before: memoryBefore, now: guest.memoryBytes, limit: this.step.setup.memoryBytes };
+      return { fault: said ?? explainFault(error, sizes, guest.lastWords), record };
     } finally {
       cell[CELL.phase] = PHASE.host;
       helper.raw.release(mark);
     }
   }
 
-  private failuresOf(guest: CoreGuest, span: Span): FailedRecord[] {
+  private failuresOf(guest: Guest, span: Span): FailedRecord[] {
     return [...guest.failures]
       .toSorted(([a], [b]) => a - b)
       .map(([n, failure]) => ({ index: this.input.nth(span.from, n), ...failure }));
+  }
+
+  private initFailed(error: unknown): Error {
+    return initFailed(this.step.name, error instanceof Error ? error.message : String(error), error);
   }
 
   private readonly collectLine = (level: number, line: () => string): void => {

@@ -1,13 +1,10 @@
 import { bodySize, readBody, writeBody } from '../../core/engine/records.ts';
-import type { Failure } from '../abi/core.ts';
+import { type Failure, OUTPUT_BYTES_PER_RECORD, OUTPUT_FACTOR } from '../abi/guest.ts';
 import { type Accepted, type FrameHelper, type Table, VERDICT } from './frame-helper/frame-helper.ts';
 import type { ChainStepMessage, StepMemory } from './messages.ts';
 import type { StepCounts } from './sandbox.ts';
 import type { Span, StepInput } from './span.ts';
 
-/** What a call may give back: this much for each byte, and this much for each record. */
-export const OUTPUT_FACTOR = 8;
-export const OUTPUT_BYTES_PER_RECORD = 1024 * 1024;
 const ERROR_HEADER = 'millstream.error';
 
 /** A record that its step could not process. */

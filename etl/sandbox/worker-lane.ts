@@ -1,7 +1,14 @@
 import { CELL } from './cell.ts';
 import { deadBatch, type Letter } from './dead-letters.ts';
 import { FrameHelper, type Table } from './frame-helper/frame-helper.ts';
-import type { ChainMessage, LogLine, OpenMessage, RunMessage, RunReply } from './messages.ts';
+import {
+  type ChainMessage,
+  FRESH_MEMORY,
+  type LogLine,
+  type OpenMessage,
+  type RunMessage,
+  type RunReply,
+} from './messages.ts';
 import type { StepCounts, StepSample, TaskResult } from './sandbox.ts';
 import { sampleAfter, sampleBefore } from './samples.ts';
 import { StepRunner } from './step-runner.ts';
@@ -36,30 +43,38 @@ export class WorkerLane {
     this.chain = open.chain;
     this.shared = shared;
     this.steps = open.chain.steps.map((step, i) => {
-      const memory = open.memory[i] ?? { failuresInARow: 0, mode: 0 };
+      const memory = open.memory[i] ?? FRESH_MEMORY;
       return new StepRunner(i, step, memory, shared, (level, line) => this.log(step.name, level, line));
     });
   }
 
   /** Instantiates every module. */
-  start(): void {
-    for (const step of this.steps) step.start();
+  async start(): Promise<void> {
+    for (const step of this.steps) await step.start();
   }
 
-  run(message: RunMessage, batches: Uint8Array): RunReply {
+  /** The instances are not needed any more. */
+  close(): void {
+    for (const step of this.steps) step.close();
+  }
+
+  async run(message: RunMessage, batches: Uint8Array): Promise<RunReply> {
     const { shared } = this;
     if (shared.helper.memory.length > HELPER_KEEP_BYTES) shared.helper = new FrameHelper();
     shared.cell[CELL.task] = message.task;
     this.logs = [];
     this.logsLost = 0;
-    const rows = this.steps.map(step => step.memory.failuresInARow);
-    let result = this.stopped ? this.nothing() : this.attempt(message, batches, Number.POSITIVE_INFINITY);
+    const before = this.steps.map(({ memory }) => ({ ...memory }));
+    let result = this.stopped ? this.nothing() : await this.attempt(message, batches, Number.POSITIVE_INFINITY);
     while (result instanceof Stop) {
       // What comes before the record goes out; the same again without it and what follows gives exactly that.
       const stop: Stop = result;
-      this.steps.forEach((step, i) => (step.memory.failuresInARow = rows[i] as number));
+      this.steps.forEach(({ memory }, i) => {
+        memory.failuresInARow = before[i]?.failuresInARow ?? 0;
+        memory.kept = before[i]?.kept ?? FRESH_MEMORY.kept;
+      });
       this.stopped = { step: stop.step, offset: stop.offset, ...stop.failure };
-      result = this.attempt(message, batches, stop.origin);
+      result = await this.attempt(message, batches, stop.origin);
     }
     return {
       result: { ...result, stopped: this.stopped },
@@ -70,7 +85,11 @@ export class WorkerLane {
   }
 
   /** Runs the records whose origin is below `end`. */
-  private attempt(message: RunMessage, batches: Uint8Array, end: number): Omit<TaskResult, 'recycled'> | Stop {
+  private async attempt(
+    message: RunMessage,
+    batches: Uint8Array,
+    end: number,
+  ): Promise<Omit<TaskResult, 'recycled'> | Stop> {
     const { chain } = this;
     const { helper } = this.shared;
     helper.reset();
@@ -89,7 +108,7 @@ export class WorkerLane {
         const here = helper.newTable(last ? input.count : 16);
         const before = sampleBefore(helper, input, message.samples);
         const started = this.shared.now();
-        const done = runner.process({
+        const done = await runner.process({
           input,
           next,
           left: here,

@@ -9,7 +9,7 @@ import { WorkerLane, type WorkerShared } from './worker-lane.ts';
 
 /*
  * What runs in a worker thread: guests, and the little that surrounds them. Tasks come one after the other, in the order
- * in which the slot sends them; nothing here waits for anything.
+ * in which the slot sends them. What a guest waits for comes from here, so nothing ever waits for the world.
  */
 
 export interface WorkerData {
@@ -23,10 +23,19 @@ const shared: WorkerShared = {
 };
 const lanes = new Map<number, WorkerLane>();
 
-export default function handle(message: WorkerMessage): unknown {
+/** The tasks before. */
+let turn: Promise<unknown> = Promise.resolve();
+
+export default function handle(message: WorkerMessage): Promise<unknown> {
+  const mine = turn.then(() => answer(message));
+  turn = mine;
+  return mine;
+}
+
+async function answer(message: WorkerMessage): Promise<unknown> {
   shared.cell[CELL.task] = message.task;
   try {
-    return reply(message);
+    return await reply(message);
   } catch (error) {
     const { kind, code, message: text, help } = asMillstreamError(error);
     return { ok: null, error: { kind, code, message: text, help } } satisfies Reply;
@@ -35,28 +44,34 @@ export default function handle(message: WorkerMessage): unknown {
   }
 }
 
-function reply(message: WorkerMessage): unknown {
+async function reply(message: WorkerMessage): Promise<unknown> {
   switch (message.kind) {
     case 'run':
       return run(message);
     case 'close':
+      lanes.get(message.lane)?.close();
       lanes.delete(message.lane);
       return { ok: 'done' } satisfies Reply;
     case 'compile':
       shared.cell[CELL.phase] = PHASE.init;
       return { ok: 'compiled', module: new WebAssembly.Module(message.bytes) } satisfies Reply;
     case 'start':
-      new WorkerLane({ chain: message.chain, memory: [] }, shared).start();
+      await tryOut(new WorkerLane({ chain: message.chain, memory: [] }, shared));
       return { ok: 'done' } satisfies Reply;
   }
 }
 
-function run(message: RunMessage): unknown {
+async function tryOut(lane: WorkerLane): Promise<void> {
+  await lane.start();
+  lane.close();
+}
+
+async function run(message: RunMessage): Promise<unknown> {
   if (message.open) lanes.set(message.lane, new WorkerLane(message.open, shared));
   const lane = lanes.get(message.lane);
   if (!lane) throw new Error(`lane ${message.lane} is not open in this worker`);
   const batches = new Uint8Array(message.buffer, message.byteOffset, message.length);
-  const done: Reply = { ok: 'run', reply: lane.run(message, batches), recycled: message.buffer };
+  const done: Reply = { ok: 'run', reply: await lane.run(message, batches), recycled: message.buffer };
   const transfer: ArrayBuffer[] = [message.buffer];
   for (const { batch } of done.reply.result.outputs) transfer.push(batch.buffer as ArrayBuffer);
   if (done.reply.result.dead) transfer.push(done.reply.result.dead.batch.buffer as ArrayBuffer);

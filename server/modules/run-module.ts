@@ -39,7 +39,7 @@ export function openModule(sandbox: Sandbox, setup: ModuleSetup): Lane {
   return sandbox.openLane({
     pipeline: 'module',
     steps: [step],
-    outputs: setup.outputs.map(name => ({ name, rehashPartitions: null, codec: 'none' })),
+    outputs: setup.outputs.map(name => ({ name, topic: name, rehashPartitions: null, codec: 'none' })),
     source: { topic: 'module.in', topicId: '0'.repeat(32), partition: 0 },
   });
 }

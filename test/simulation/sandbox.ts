@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs';
 import type { Random } from '../../core/base/random.ts';
 import { CELL_BYTES } from '../../etl/sandbox/cell.ts';
 import { FrameHelper } from '../../etl/sandbox/frame-helper/frame-helper.ts';
+import { setupOf } from '../../etl/sandbox/guest-setup.ts';
 import { instrument } from '../../etl/sandbox/instrument.ts';
-import type { ChainMessage } from '../../etl/sandbox/messages.ts';
+import type { ChainMessage, RunMessage, RunReply } from '../../etl/sandbox/messages.ts';
 import type { ChainSpec, Lane, LaneTask, Sandbox, StoredModule, TaskResult } from '../../etl/sandbox/sandbox.ts';
 import { WorkerLane, type WorkerShared } from '../../etl/sandbox/worker-lane.ts';
 import { assemble, guestText, moduleOf } from '../etl/sandbox/guests.ts';
@@ -50,23 +51,33 @@ export function inProcessSandbox(life: Life, random: Random): Sandbox {
     cell: new Int32Array(new SharedArrayBuffer(CELL_BYTES)),
     now: () => life.clock.monotonic(),
   };
+  let turn: Promise<unknown> = Promise.resolve();
   return {
     async probe(chain) {
-      new WorkerLane({ chain: messageOf(chain), memory: [] }, shared).start();
+      await new WorkerLane({ chain: messageOf(chain), memory: [] }, shared).start();
     },
-    openLane: chain => new InProcessLane(new WorkerLane({ chain: messageOf(chain), memory: [] }, shared), life, random),
+    openLane: chain => {
+      const lane = new WorkerLane({ chain: messageOf(chain), memory: [] }, shared);
+      // As in a worker, one task at a time: they share what frames are made in.
+      const inTurn = (message: RunMessage, batches: Uint8Array): Promise<RunReply> => {
+        const mine = turn.then(() => lane.run(message, batches));
+        turn = mine.catch(() => {});
+        return mine;
+      };
+      return new InProcessLane(inTurn, life, random);
+    },
     async close() {},
   };
 }
 
 class InProcessLane implements Lane {
-  private readonly lane: WorkerLane;
+  private readonly inTurn: WorkerLane['run'];
   private readonly life: Life;
   private readonly random: Random;
   private last: Promise<unknown> = Promise.resolve();
 
-  constructor(lane: WorkerLane, life: Life, random: Random) {
-    this.lane = lane;
+  constructor(inTurn: WorkerLane['run'], life: Life, random: Random) {
+    this.inTurn = inTurn;
     this.life = life;
     this.random = random;
   }
@@ -100,33 +111,21 @@ class InProcessLane implements Lane {
       at,
       blame,
     } as const;
-    return { ...this.lane.run(message, batches).result, recycled: null };
+    return { ...(await this.inTurn(message, batches)).result, recycled: null };
   }
 }
 
-function messageOf({ pipeline, steps, outputs, source }: ChainSpec): ChainMessage {
-  const { topic, partition } = source;
+function messageOf(spec: ChainSpec): ChainMessage {
+  const { pipeline, steps, outputs, source } = spec;
   return {
     pipeline,
     outputs,
     source,
-    steps: steps.map(({ name, module, onError, memoryBytes, maxFailuresInARow, config }) => ({
-      name,
-      module: compile(module, memoryBytes),
-      sha256: module.sha256,
-      init: Buffer.from(
-        JSON.stringify({
-          config: config ?? {},
-          outputs: outputs.map(output => output.name),
-          topic,
-          partition,
-          step: name,
-        }),
-      ),
-      onError,
-      memoryBytes,
-      maxFailuresInARow,
-      traces: false,
-    })),
+    steps: steps.map(step => {
+      const { name, module, onError, memoryBytes, maxFailuresInARow } = step;
+      const { abi, sha256 } = module;
+      const code = compile(module, memoryBytes);
+      return { name, module: code, abi, sha256, setup: setupOf(spec, step), onError, maxFailuresInARow, traces: false };
+    }),
   };
 }

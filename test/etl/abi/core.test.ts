@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { CoreGuest, explainFault, GuestFault, InitRefused, refuseCapabilities } from '../../../etl/abi/core.ts';
+import { CoreGuest, refuseCapabilities } from '../../../etl/abi/core.ts';
+import { explainFault, GuestFault, InitRefused } from '../../../etl/abi/guest.ts';
 import { CELL, PHASE } from '../../../etl/sandbox/cell.ts';
 import { assemble } from '../sandbox/guests.ts';
 
@@ -19,7 +20,12 @@ function guestOf(body: string, capabilities = 1): { guest: CoreGuest; cell: Int3
     (func (export "millstream_process") (param $ptr i32) (param $len i32) (result i64) ${body}))`;
   const cell = new Int32Array(8);
   const lines: [number, string][] = [];
-  const host = { cell, log: (level: number, line: () => string) => void lines.push([level, line()]) };
+  const host = {
+    cell,
+    log: (level: number, line: () => string) => void lines.push([level, line()]),
+    memory: { kept: new Uint8Array(0) },
+    past: () => [],
+  };
   return { guest: new CoreGuest(new WebAssembly.Module(assemble(text)), host, Buffer.from('{}')), cell, lines };
 }
 

@@ -12,7 +12,7 @@ beforeAll(() => {
 afterAll(() => sandbox.close());
 
 const guest = moduleOf(assemble(guestText()));
-const DEFAULT = { name: 'default', rehashPartitions: null, codec: 'none' } as const;
+const DEFAULT = { name: 'default', topic: 'orders.out', rehashPartitions: null, codec: 'none' } as const;
 
 test.each(CODECS)('input compressed with %s is read, and output is written with it', async codec => {
   const lane = sandbox.openLane(chainOf([stepOf(guest)], [{ ...DEFAULT, codec }]));
@@ -104,7 +104,10 @@ test('keys, headers and timestamps survive, whatever they are', async () => {
 });
 
 test('records go to the outputs that the module names, each output with its own codec, in source order over two steps', async () => {
-  const outputs = [DEFAULT, { name: 'suspect', rehashPartitions: null, codec: 'gzip' }] as const;
+  const outputs = [
+    DEFAULT,
+    { name: 'suspect', topic: 'orders.suspect', rehashPartitions: null, codec: 'gzip' },
+  ] as const;
   // The second step routes what begins with `a`, the first what begins with `R`.
   const second = moduleOf(assemble(guestText().replaceAll('(i32.const 82)', '(i32.const 97)')));
   const lane = sandbox.openLane(chainOf([stepOf(guest), stepOf(second, { name: 'second' })], [...outputs]));
@@ -119,7 +122,7 @@ test('records go to the outputs that the module names, each output with its own 
 });
 
 test('an output that is spread by key puts each record where Java would', async () => {
-  const lane = sandbox.openLane(chainOf([stepOf(guest)], [{ name: 'default', rehashPartitions: 5, codec: 'none' }]));
+  const lane = sandbox.openLane(chainOf([stepOf(guest)], [{ ...DEFAULT, rehashPartitions: 5 }]));
   const keys = Array.from({ length: 100 }, (_, i) => (i % 10 === 9 ? null : Buffer.from(`key ${i}`)));
   // The guest reads its commands behind a null key only, so these are all plain.
   const result = await lane.run(taskOf([encodeBatch(keys.map((key, i) => record(`v${i}`, { key })))]));

@@ -110,8 +110,8 @@ export function guestText(
 
 export function moduleOf(bytes: Uint8Array, name = 'guest'): StoredModule {
   const sha256 = createHash('sha256').update(bytes).digest('hex');
-  const { abi } = inspect(bytes);
-  return { name, version: '1.0.0', sha256, abi, bytes, description: null, redacts: false };
+  const { abi, form } = inspect(bytes);
+  return { name, version: '1.0.0', sha256, abi, form, bytes, description: null, redacts: false };
 }
 
 export function stepOf(module: StoredModule, options: Partial<ChainStep> = {}): ChainStep {
@@ -133,8 +133,8 @@ export function chainOf(steps: ChainStep[], outputs?: ChainOutput[]): ChainSpec 
     pipeline: 'orders',
     steps,
     outputs: outputs ?? [
-      { name: 'default', rehashPartitions: null, codec: 'none' },
-      { name: 'suspect', rehashPartitions: null, codec: 'none' },
+      { name: 'default', topic: 'orders.out', rehashPartitions: null, codec: 'none' },
+      { name: 'suspect', topic: 'orders.suspect', rehashPartitions: null, codec: 'none' },
     ],
     source: { topic: 'orders.in', topicId: '0123456789abcdef0123456789abcdef', partition: 3 },
   };

@@ -26,6 +26,28 @@ const refusal = (bytes: Uint8Array): string => {
   throw new Error('the module was taken');
 };
 
+const VERSION_2 = '(import "redpanda_transform" "check_abi_version_2" (func))';
+const redpanda = (imports: string): Uint8Array =>
+  assemble(`(module ${imports} (memory (export "memory") 1) (func (export "_start")))`);
+const smartModule = (transform: string, more = ''): string => `(module
+  (import "any" "copy_records" (func (param i32 i32))) ${more}
+  (memory (export "memory") 1)
+  (func (export "alloc") (param i32) (result i32) (i32.const 0))
+  (func (export "${transform}") (param i32 i32 i32) (result i32) (i32.const 0)))`;
+
+test('what a module speaks is known from what it imports and exports', () => {
+  const known = (bytes: Uint8Array) => {
+    const { abi, form } = inspect(bytes);
+    return [abi, form];
+  };
+  expect(known(redpanda(VERSION_2))).toEqual(['redpanda', 'ABI 2']);
+  expect(known(redpanda(VERSION_2.replace('2', '1')))).toEqual(['redpanda', 'ABI 1']);
+  for (const transform of ['filter', 'map', 'filter_map', 'array_map', 'aggregate']) {
+    expect(known(assemble(smartModule(transform)))).toEqual(['fluvio', transform]);
+  }
+  expect(known(assemble(guestText()))).toEqual(['millstream-core', null]);
+});
+
 test('a sound module is taken and its ABI found', () => {
   expect(inspect(sound)).toMatchObject({ abi: 'millstream-core', memory: { min: 200, max: null } });
 });
@@ -110,17 +132,52 @@ test.each<[found: string, bytes: () => Uint8Array, says: RegExp]>([
     /"millstream_alloc" is \(i32 i32 -> i32\); it must be \(i32 -> i32\)/,
   ],
   [
-    'a Redpanda transform',
+    'a Redpanda transform that does not start',
     () => assemble('(module (import "redpanda_transform" "check_abi_version_2" (func)) (memory (export "memory") 1))'),
-    /Redpanda data transform/,
+    /does not export "_start"/,
   ],
   [
-    'a Fluvio SmartModule',
+    'a Redpanda transform of an ABI to come',
+    () => redpanda('(import "redpanda_transform" "check_abi_version_3" (func))'),
+    /transform of ABI 3; 1 and 2 are run/,
+  ],
+  [
+    'a Redpanda transform that names no ABI',
+    () => redpanda('(import "redpanda_transform" "write_record" (func (param i32 i32) (result i32)))'),
+    /does not say which ABI/,
+  ],
+  [
+    'a schema registry of an ABI to come',
+    () => redpanda(`${VERSION_2} (import "redpanda_schema_registry" "check_abi_version_1" (func))`),
+    /"redpanda_schema_registry.check_abi_version_1", which does not exist/,
+  ],
+  [
+    'an import of another type',
+    () => redpanda(`${VERSION_2} (import "redpanda_transform" "write_record" (func (param i32 i64) (result i32)))`),
+    /"redpanda_transform.write_record" as \(i32 i64 -> i32\); it is \(i32 i32 -> i32\)/,
+  ],
+  [
+    'a WASI function that is none',
+    () => redpanda(`${VERSION_2} (import "wasi_snapshot_preview1" "fd_fly" (func))`),
+    /"wasi_snapshot_preview1.fd_fly", which does not exist/,
+  ],
+  [
+    'an import named like what every object has',
+    () => redpanda(`${VERSION_2} (import "redpanda_transform" "constructor" (func))`),
+    /"redpanda_transform.constructor", which does not exist/,
+  ],
+  [
+    'a Fluvio SmartModule whose functions have other types',
     () =>
       assemble(
         '(module (import "env" "copy_records" (func (param i32 i32))) (memory (export "memory") 1) (func (export "alloc")) (func (export "filter")))',
       ),
-    /Fluvio SmartModule/,
+    /"alloc" is \( -> \); it must be \(i32 -> i32\)/,
+  ],
+  [
+    'a Fluvio SmartModule that imports what nobody has',
+    () => assemble(smartModule('filter', '(import "env" "now" (func (result i64)))')),
+    /"env.now", which does not exist; from "any" there are copy_records/,
   ],
   ['sections out of order', () => bare(section(5, [1, 0, 1]), section(1, [0])), /section 1 is not where it belongs/],
   ['the same section twice', () => bare(section(1, [0]), section(1, [0])), /section 1 is not where it belongs/],

@@ -11,7 +11,12 @@ beforeAll(() => {
 afterAll(() => sandbox.close());
 
 const guest = moduleOf(assemble(guestText()));
-const OUTPUTS = ['default', 'other'].map(name => ({ name, rehashPartitions: null, codec: 'none' as const }));
+const OUTPUTS = ['default', 'other'].map(name => ({
+  name,
+  topic: name,
+  rehashPartitions: null,
+  codec: 'none' as const,
+}));
 
 async function run(values: string[], steps: Partial<ChainStep>[] = [{}], baseOffset = 0): Promise<TaskResult> {
   const chain = steps.map((step, i) => stepOf(guest, { name: `s${i}`, ...step }));

@@ -37,6 +37,7 @@ test('a module is read from its folder, with its defaults', () => {
       version: '1.2.0',
       sha256: createHash('sha256').update(wasm).digest('hex'),
       abi: 'millstream-core',
+      form: null,
       bytes: Buffer.from(wasm),
       description: null,
       redacts: false,

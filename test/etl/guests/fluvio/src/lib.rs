@@ -1,0 +1,1 @@
+//! The modules are in `examples`.
