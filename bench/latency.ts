@@ -8,6 +8,7 @@ import { Millstream } from '../test/servers/millstream.ts';
 import { eventually, sleep } from '../test/servers/process.ts';
 import { Wire } from '../test/servers/wire.ts';
 import { decodeBatches, decodeValues, encodeBatch } from '../test/servers/wire-batch.ts';
+import { percentiles } from './disk.ts';
 
 /** Attribute bit of a control batch. */
 const CONTROL = 0x20;
@@ -27,8 +28,10 @@ default = { topic = "latency.out" }
 `;
 
 /** One run against a server of its own. Figures in milliseconds, and how many records came out. */
-export async function latency(ratePerSecond: number, seconds: number): Promise<Record<string, number>> {
-  const server = await Millstream.prepare({ config: { 'broker.default_partitions': 1 } });
+export async function latency(ratePerSecond: number, seconds: number, fsync: boolean): Promise<Record<string, number>> {
+  const server = await Millstream.prepare({
+    config: { 'broker.default_partitions': 1, 'wal.fsync_on_write': fsync },
+  });
   try {
     writeFileSync(join(server.folder, 'pipelines', 'latency.toml'), PIPELINE);
     await server.restart();
@@ -86,9 +89,7 @@ export async function latency(ratePerSecond: number, seconds: number): Promise<R
     await Promise.all([read(), write()]);
     producer.close();
     consumer.close();
-    const sorted = latencies.toSorted((a, b) => a - b);
-    const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
-    return { records_per_s: ratePerSecond, p50_ms: at(0.5), p99_ms: at(0.99), p999_ms: at(0.999), most_ms: at(1) };
+    return { records_per_s: ratePerSecond, ...percentiles(latencies) };
   } finally {
     await server.stop();
   }

@@ -10,15 +10,18 @@ import { startKafka } from '../test/servers/kafka.ts';
 import { Millstream } from '../test/servers/millstream.ts';
 import { residentBytes, sleep } from '../test/servers/process.ts';
 import type { Target } from '../test/servers/target.ts';
+import { Wire } from '../test/servers/wire.ts';
 import { findTool } from '../test/servers/tools.ts';
 import { javaCase, kcatConsume, kcatProduce, type Load } from './clients.ts';
+import { syncs } from './disk.ts';
 import { latency } from './latency.ts';
 import { Results, table } from './measure.ts';
 import { recovery } from './recovery.ts';
+import { transactionalClients, transactions } from './transactions.ts';
 
 const { values } = parseArgs({
   options: {
-    only: { type: 'string', default: 'start,produce,consume,partitions,rate,latency,step' },
+    only: { type: 'string', default: 'start,produce,consume,partitions,rate,transactions,latency,step' },
     rounds: { type: 'string', default: '1' },
     records: { type: 'string', default: '1000000' },
     gib: { type: 'string', default: '20' },
@@ -82,7 +85,7 @@ async function main(): Promise<void> {
     });
   }
 
-  const loaded = ['produce', 'consume', 'partitions', 'rate'].some(group => only.has(group));
+  const loaded = ['produce', 'consume', 'partitions', 'rate', 'transactions'].some(group => only.has(group));
   if (loaded) {
     const targets = new Map<string, Target>();
     try {
@@ -101,9 +104,14 @@ async function main(): Promise<void> {
     }
   }
   if (only.has('latency')) {
+    const seconds = values.quick ? 5 : 20;
+    const own = names.filter(name => name !== KAFKA);
     for (let run = 1; run <= 2 * rounds; run++) {
-      const figures = await latency(5000, values.quick ? 5 : 20);
-      results.add({ case: 'latency through a step', target: 'millstream', run, figures });
+      results.add({ case: 'a sync of 4 KiB', target: 'disk', run, figures: await syncs(seconds / 2) });
+      for (const name of run % 2 === 1 ? own : own.toReversed()) {
+        const figures = await latency(5000, seconds, name === 'millstream');
+        results.add({ case: 'latency through a step', target: name, run, figures });
+      }
     }
   }
   if (only.has('recovery')) {
@@ -116,7 +124,7 @@ async function main(): Promise<void> {
   }
   if (only.has('step')) await stepBench();
 
-  console.log(`\n${table(results.lines, names, KAFKA)}\n\nraw lines: ${results.file}`);
+  console.log(`\n${table(results.lines, [...names, 'disk'], KAFKA)}\n\nraw lines: ${results.file}`);
 }
 
 async function loadCases(target: (name: string) => Target): Promise<void> {
@@ -154,6 +162,18 @@ async function loadCases(target: (name: string) => Target): Promise<void> {
       }
     }
   } else console.log('kcat is left out: it is not installed');
+  if (only.has('transactions')) {
+    for (const [client, open] of Object.entries(transactionalClients)) {
+      await measure(`transactions, ${client}`, async (name, run) => {
+        const { bootstrap } = target(name);
+        const topic = `transactions-${client}-${run}`;
+        const wire = await Wire.connect(bootstrap);
+        await wire.createTopic(topic, 1);
+        wire.close();
+        return transactions(await open(bootstrap, topic, topic), values.quick ? 100 : 1000);
+      });
+    }
+  }
 }
 
 /** The WebAssembly step: it has no peer beside it here, so its lines stand alone. */
