@@ -145,13 +145,10 @@ function checkOutputs(
   plan: PipelinePlan,
   group: string,
 ): void {
-  const hasUnsorted = sources.some(({ totals }) => totals.unsorted > 0);
   for (const [topic, own] of Map.groupBy(scans, scan => scan.topic)) {
     const names = plan.outputs.filter(output => output.topic === topic).map(({ name }) => keyOf(name));
     const expected = sum(sources, ({ totals }) => sum(names, name => totals.outputs[name] ?? 0));
-    // What an older version wrote has no entries.
-    const found = sum(own, scan => (scan.byGroup.get(group) ?? 0) + (hasUnsorted ? scan.foreign : 0));
-    checkRecords(lines, 'output records are readable', topic, own, expected, found);
+    checkRecords(lines, 'output records are readable', topic, own, expected, foundIn(own, group, sources));
   }
 }
 
@@ -163,10 +160,15 @@ function checkLetters(
   group: string,
 ): void {
   if (sources.length === 0) return;
-  const hasUnsorted = sources.some(({ totals }) => totals.unsorted > 0);
   const expected = sum(sources, ({ totals }) => totals.letters);
-  const found = sum(scans, scan => (scan.byGroup.get(group) ?? 0) + (hasUnsorted ? scan.foreign : 0));
+  const found = foundIn(scans, group, sources);
   checkRecords(lines, "steps' dead letters are readable", plan.deadLetterTopic, scans, expected, found);
+}
+
+/** Records that the pipeline wrote. What an older version of it wrote has no entries, and counts as its own. */
+function foundIn(scans: readonly OutputScan[], group: string, sources: readonly SourceView[]): number {
+  const hasUnsorted = sources.some(({ totals }) => totals.unsorted > 0);
+  return sum(scans, scan => (scan.byGroup.get(group) ?? 0) + (hasUnsorted ? scan.foreign : 0));
 }
 
 function checkRecords(
