@@ -170,7 +170,7 @@ async function loadCases(target: (name: string) => Target): Promise<void> {
         const wire = await Wire.connect(bootstrap);
         await wire.createTopic(topic, 1);
         wire.close();
-        return transactions(await open(bootstrap, topic, topic), values.quick ? 100 : 1000);
+        return transactions(await open(bootstrap, topic, topic), values.quick ? 50 : 200);
       });
     }
   }
