@@ -11,6 +11,7 @@ import { JSONEncoder } from '@google-cloud/bigquery-storage/build/src/managedwri
 import { ProtoWriter } from '../connectors/bigquery/encode/proto-writer.ts';
 import { RowEncoder } from '../connectors/bigquery/encode/row-encoder.ts';
 import { columnsOfRest } from '../connectors/bigquery/schema/columns.ts';
+import { FIELDS, rowText } from './bigquery-rows.ts';
 import { Results, table } from './measure.ts';
 
 const { values } = parseArgs({
@@ -18,30 +19,8 @@ const { values } = parseArgs({
 });
 const count = Number(values.rows);
 
-const FIELDS = [
-  { name: 'id', type: 'INT64', mode: 'REQUIRED' },
-  { name: 'at', type: 'TIMESTAMP', mode: 'NULLABLE' },
-  { name: 'customer', type: 'STRING', mode: 'NULLABLE' },
-  { name: 'amount', type: 'DOUBLE', mode: 'NULLABLE' },
-  { name: 'paid', type: 'BOOL', mode: 'NULLABLE' },
-  { name: 'note', type: 'STRING', mode: 'NULLABLE' },
-];
-
 /** Parsed as a sink has them: 1,000 different rows, again and again. */
-const ROWS = Array.from(
-  { length: 1000 },
-  (_, i) =>
-    JSON.parse(
-      JSON.stringify({
-        id: 1_000_000_000 + i * 7919,
-        at: 1_767_225_600_000_000 + i * 1_000_003,
-        customer: `customer-${i % 97}`,
-        amount: i * 1.37,
-        paid: i % 3 === 0,
-        note: 'a note of the usual length, which says nothing in particular '.padEnd(90, String(i)),
-      }),
-    ) as Record<string, unknown>,
-);
+const ROWS = Array.from({ length: 1000 }, (_, i) => JSON.parse(rowText(i)) as Record<string, unknown>);
 
 function ours(): (rows: Record<string, unknown>[]) => number {
   const encoder = new RowEncoder(columnsOfRest(FIELDS), { ignoreUnknown: false, epoch: 'microseconds' });
