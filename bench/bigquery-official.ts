@@ -1,15 +1,20 @@
 /**
- * The peer of bigquery.ts: `node bench/bigquery-official.ts HOST:PORT TABLE ROWS`. Google's JSONWriter on a committed stream
- * with offsets, batches of 1,000 rows from JSON text, ten of them in flight. It waits to be ended when all are acknowledged.
+ * The peers of bigquery.ts: `node bench/bigquery-official.ts HOST:PORT TABLE ROWS [BROKER TOPIC]`. Google's JSONWriter on a
+ * committed stream with offsets. Without a broker it is fed from memory: batches of 1,000 rows of JSON text, ten of them in
+ * flight. With one it is what people write themselves: kafkajs reads, positions are committed behind the rows, and a
+ * crash in between doubles rows. It waits to be ended when all are acknowledged.
  */
 import { adapt, managedwriter } from '@google-cloud/bigquery-storage';
 import { credentials } from '@grpc/grpc-js';
+import { Kafka, logLevel } from 'kafkajs';
 import { FIELDS, rowText } from './bigquery-rows.ts';
 
 const BATCH = 1000;
 const IN_FLIGHT = 10;
 
-const [address = '', name = '', count = '0'] = process.argv.slice(2);
+type Row = Record<string, string | number | boolean | null>;
+
+const [address = '', name = '', count = '0', broker, topic = ''] = process.argv.slice(2);
 const [host = '', port] = address.split(':');
 const client = new managedwriter.WriterClient({
   projectId: 'p',
@@ -25,15 +30,42 @@ const connection = await client.createStreamConnection({ streamId });
 const schema = adapt.convertBigQuerySchemaToStorageTableSchema({ fields: FIELDS });
 const protoDescriptor = adapt.convertStorageSchemaToProto2Descriptor(schema, 'root');
 const writer = new managedwriter.JSONWriter({ connection, protoDescriptor });
-/** Text, as a consumer has it: what the batches have in common is made before the clock starts. */
-const texts = Array.from({ length: BATCH }, (_, i) => rowText(i));
-const waiting: Promise<unknown>[] = [];
-for (let offset = 0; offset < Number(count); offset += BATCH) {
-  const rows = texts.slice(0, Number(count) - offset).map(text => JSON.parse(text) as Row);
-  waiting.push(writer.appendRows(rows, offset).getResult());
-  if (waiting.length >= IN_FLIGHT) await waiting.shift();
-}
-await Promise.all(waiting);
-setInterval(() => {}, 60_000);
+let offset = 0;
 
-type Row = Record<string, string | number | boolean | null>;
+function append(texts: readonly string[]): Promise<unknown> {
+  const rows = texts.map(text => JSON.parse(text) as Row);
+  const answer = writer.appendRows(rows, offset).getResult();
+  offset += rows.length;
+  return answer;
+}
+
+async function fromMemory(): Promise<void> {
+  const texts = Array.from({ length: BATCH }, (_, i) => rowText(i));
+  const waiting: Promise<unknown>[] = [];
+  while (offset < Number(count)) {
+    waiting.push(append(texts.slice(0, Number(count) - offset)));
+    if (waiting.length >= IN_FLIGHT) await waiting.shift();
+  }
+  await Promise.all(waiting);
+}
+
+async function fromBroker(address: string): Promise<void> {
+  const consumer = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING }).consumer({ groupId: name });
+  await consumer.connect();
+  await consumer.subscribe({ topic, fromBeginning: true });
+  await consumer.run({
+    partitionsConsumedConcurrently: IN_FLIGHT,
+    eachBatch: async ({ batch, resolveOffset, commitOffsetsIfNecessary, heartbeat }) => {
+      for (let at = 0; at < batch.messages.length; at += BATCH) {
+        const part = batch.messages.slice(at, at + BATCH);
+        await append(part.map(({ value }) => String(value)));
+        resolveOffset(part.at(-1)?.offset ?? '');
+        await commitOffsetsIfNecessary();
+        await heartbeat();
+      }
+    },
+  });
+}
+
+await (broker === undefined ? fromMemory() : fromBroker(broker));
+setInterval(() => {}, 60_000);

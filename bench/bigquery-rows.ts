@@ -16,9 +16,9 @@ export const row = (n: number): BenchRow => ({
   id: 1_000_000_000 + n * 7919,
   at: 1_767_225_600_000_000 + n * 1_000_003,
   customer: `customer-${n % 97}`,
-  amount: n * 1.37,
+  amount: (n * 137) / 100,
   paid: n % 3 === 0,
-  note: 'a note of the usual length, which says nothing in particular '.padEnd(90, String(n)),
+  note: `note ${n} of the usual length, which says nothing in particular`.padEnd(90, '.'),
 });
 
 export const rowText = (n: number): string => JSON.stringify(row(n));

@@ -20,12 +20,12 @@ import { encodeBatch } from '../test/servers/wire-batch.ts';
 import { FIELDS, rowText } from './bigquery-rows.ts';
 import { Results, table } from './measure.ts';
 
-const OFFICIAL = 'official JSONWriter';
+const NAMES: Record<string, string> = { home_made: 'kafkajs + JSONWriter', writer: 'JSONWriter alone' };
 const { values } = parseArgs({
   options: {
     rows: { type: 'string', default: '600000' },
     rounds: { type: 'string', default: '1' },
-    only: { type: 'string', default: 'storage_write_api,streaming_inserts,official' },
+    only: { type: 'string', default: 'storage_write_api,streaming_inserts,home_made,writer' },
   },
 });
 const rows = Number(values.rows);
@@ -120,12 +120,16 @@ async function subscriber(method: string, fake: Fake, broker: Millstream, topic:
   }
 }
 
-async function official(fake: Fake, name: string) {
-  const child = spawn(process.execPath, [path('./bigquery-official.ts'), fake.grpcAddress, name, String(rows)], {
-    stdio: 'inherit',
-    // Nobody is asked for credentials.
-    env: { ...process.env, METADATA_SERVER_DETECTION: 'none' },
-  });
+async function official(fake: Fake, name: string, source: string[]) {
+  const child = spawn(
+    process.execPath,
+    [path('./bigquery-official.ts'), fake.grpcAddress, name, String(rows), ...source],
+    {
+      stdio: 'inherit',
+      // Nobody is asked for credentials.
+      env: { ...process.env, METADATA_SERVER_DETECTION: 'none' },
+    },
+  );
   const end = ended(child);
   const died = end.then(how => {
     throw new Error(`the writer ended: ${how}`);
@@ -153,9 +157,10 @@ try {
     const name = `t${i}`;
     await makeTable(fake, name);
     const run = order.slice(0, i + 1).filter(other => other === each).length;
-    const isOfficial = each === 'official';
-    const figures = await (isOfficial ? official(fake, name) : subscriber(each, fake, broker, 'rows', name));
-    results.add({ case: 'rows into BigQuery', target: isOfficial ? OFFICIAL : each, run, figures });
+    const figures = await (each in NAMES
+      ? official(fake, name, each === 'home_made' ? [broker.bootstrap, 'rows'] : [])
+      : subscriber(each, fake, broker, 'rows', name));
+    results.add({ case: 'rows into BigQuery', target: NAMES[each] ?? each, run, figures });
   }
 } finally {
   const end = ended(fake.child);
@@ -164,4 +169,4 @@ try {
   await broker.stop();
 }
 const targets = [...new Set(results.lines.map(({ target }) => target))];
-console.log(`\n${table(results.lines, targets, OFFICIAL)}\n\nraw lines: ${results.file}`);
+console.log(`\n${table(results.lines, targets, NAMES['home_made'] ?? '')}\n\nraw lines: ${results.file}`);

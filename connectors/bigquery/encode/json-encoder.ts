@@ -26,10 +26,12 @@ export function jsonRow(columns: readonly Column[], row: Fields, options: JsonOp
       throw new ColumnError('INVALID_VALUE', pathOf(path, column.name), 'the row has this field twice');
     }
     if (value === null || value === undefined) continue;
-    const at = pathOf(path, column.name);
-    const fitted = column.mode === 'REPEATED' ? repeated(column, value, options, at) : one(column, value, options, at);
-    // An own property, also for a column named __proto__.
-    Object.defineProperty(out, column.name, { value: fitted, enumerable: true, writable: true, configurable: true });
+    const fitted =
+      column.mode === 'REPEATED' ? repeated(column, value, options, path) : one(column, value, options, path);
+    if (column.name !== '__proto__') out[column.name] = fitted;
+    // An own property here too.
+    else
+      Object.defineProperty(out, column.name, { value: fitted, enumerable: true, writable: true, configurable: true });
   }
   for (const { name, mode, hasDefault } of columns) {
     if (mode === 'REQUIRED' && !hasDefault && !Object.hasOwn(out, name)) {
@@ -39,23 +41,26 @@ export function jsonRow(columns: readonly Column[], row: Fields, options: JsonOp
   return out;
 }
 
-function repeated(column: Column, value: unknown, options: JsonOptions, path: string): unknown[] {
-  if (!Array.isArray(value)) throw unfit(path, expected(`an array of ${column.type}`, value));
+function repeated(column: Column, value: unknown, options: JsonOptions, parent: string): unknown[] {
+  const path = (): string => pathOf(parent, column.name);
+  if (!Array.isArray(value)) throw unfit(path(), expected(`an array of ${column.type}`, value));
   return value.map((each: unknown, i) => {
-    if (each === null || each === undefined) throw unfit(`${path}[${i}]`, new Unfit('an array holds no NULL'));
-    return one(column, each, options, `${path}[${i}]`);
+    if (each === null || each === undefined) throw unfit(`${path()}[${i}]`, new Unfit('an array holds no NULL'));
+    return one(column, each, options, parent, `[${i}]`);
   });
 }
 
-function one(column: Column, value: unknown, options: JsonOptions, path: string): unknown {
+/** `index`: which element of an array it is. Paths are made for those who need them: most rows have no error. */
+function one(column: Column, value: unknown, options: JsonOptions, parent: string, index = ''): unknown {
   if (column.type === 'STRUCT') {
+    const path = pathOf(parent, column.name) + index;
     if (!isFields(value)) throw unfit(path, expected('STRUCT (an object)', value));
     return jsonRow(column.fields, value, options, path);
   }
   try {
     return scalar(column, value, options.epoch);
   } catch (thrown) {
-    if (thrown instanceof Unfit) throw unfit(path, thrown);
+    if (thrown instanceof Unfit) throw unfit(pathOf(parent, column.name) + index, thrown);
     throw thrown;
   }
 }

@@ -20,16 +20,26 @@ export const isExactNumber = (value: unknown): value is ExactNumber =>
 
 export const exactNumber = (text: string): ExactNumber => json.rawJSON(text);
 
-/** Where a number may be longer than a double holds: 16 digits and more in a row, a point between them or not. */
-const LONG_NUMBER = /\d[\d.]{15}/;
+/** Where a number may be longer than a double holds: 16 digits and more in a row, a point between them or not. A text
+ * of nothing but digits is none. */
+const LONG_NUMBERS = /(?<![^:,[\s])-?\d[\d.]{15,}(?:[eE][+-]?\d+)?/g;
+
+const WHOLE = /^-?\d+$/;
 
 /** Parses JSON text without changing any number. Throws SyntaxError. */
 export function parseExact(text: string): unknown {
-  return JSON.parse(text, LONG_NUMBER.test(text) ? keepDigits : undefined);
+  return JSON.parse(text, (text.match(LONG_NUMBERS) ?? []).every(isDouble) ? undefined : keepDigits);
+}
+
+/** Asked before, as a reviver makes the parser several times slower. Digits in a string may count as well. */
+function isDouble(source: string): boolean {
+  const value = Number(source);
+  // Making text of a number costs more than the rest of the parsing.
+  return Number.isSafeInteger(value) && WHOLE.test(source) ? true : String(value) === source;
 }
 
 function keepDigits(this: unknown, _: string, value: unknown, context?: { source?: string }): unknown {
   const source = context?.source;
   if (typeof value !== 'number' || source === undefined || source.length < 16) return value;
-  return String(value) === source ? value : exactNumber(source);
+  return isDouble(source) ? value : exactNumber(source);
 }

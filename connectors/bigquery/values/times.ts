@@ -175,11 +175,16 @@ export function toInstantText(value: unknown, unit: EpochUnit, digits: number): 
     const days = Math.floor(seconds / 86_400);
     return `${dateText(days)} ${clockText({ seconds: seconds - days * 86_400, fraction })}+00:00`;
   }
-  const micros = BigInt(epochMicros(value, unit));
-  const seconds = micros / 1_000_000n - (micros % 1_000_000n < 0n ? 1n : 0n);
-  const fraction = pad(Number(micros - seconds * 1_000_000n), 6).replace(/0+$/, '');
-  const days = Math.floor(Number(seconds) / 86_400);
-  return `${dateText(days)} ${clockText({ seconds: Number(seconds) - days * 86_400, fraction })}+00:00`;
+  const micros = epochMicros(value, unit);
+  // Floored: before 1970 too the fraction counts upwards.
+  const seconds =
+    typeof micros === 'number'
+      ? Math.floor(micros / 1e6)
+      : Number((micros - (micros < 0n ? 999_999n : 0n)) / 1_000_000n);
+  const rest = typeof micros === 'number' ? micros - seconds * 1e6 : Number(micros - BigInt(seconds) * 1_000_000n);
+  const iso = new Date(seconds * 1000).toISOString();
+  const fraction = rest === 0 ? '' : `.${pad(rest, 6).replace(/0+$/, '')}`;
+  return `${iso.slice(0, 10)} ${iso.slice(11, 19)}${fraction}+00:00`;
 }
 
 /** Without a zone a time is one of UTC, as in BigQuery. Names of zones are not taken: their rules change. */

@@ -7,8 +7,13 @@ import { formatState, offsetsOf, parseState, runsOf } from '../../../connectors/
 import { seededRandom } from '../../../core/base/random.ts';
 
 test('no JSON number loses a digit', () => {
-  for (const digits of ['9007199254740993', '-9223372036854775808', '0.30000000000000004', '1234567890.1234567890']) {
+  const numbers = ['9007199254740993', '-9223372036854775808', '0.30000000000000004', '1234567890.1234567890'];
+  for (const digits of [...numbers, '1.2345678901234567e+30', '123456789012345678.9e-9']) {
     expect(JSON.stringify(parseExact(`{"a":[${digits}]}`))).toBe(`{"a":[${digits}]}`);
+    expect(JSON.stringify(parseExact(`{"text":"1, ${digits}","a": ${digits}}`))).toBe(
+      `{"text":"1, ${digits}","a":${digits}}`,
+    );
+    expect(JSON.stringify(parseExact(digits))).toBe(digits);
   }
   expect(toInt64(parseExact('-9223372036854775808'))).toBe(-(2n ** 63n));
   expect(toDecimal(parseExact('12345678901234567890.123456789'), { type: 'NUMERIC' })).toBe(
@@ -59,6 +64,9 @@ test('numbers count what they are told to, to the microsecond', () => {
   expect(toMicros(7, 'microseconds')).toBe(7);
   expect(() => toMicros(0.5, 'microseconds')).toThrow('finer than microseconds');
   expect(toInstantText(-0.5, 'seconds', 6)).toBe('1969-12-31 23:59:59.5+00:00');
+  expect(toInstantText(-62_135_596_799.5, 'seconds', 6)).toBe('0001-01-01 00:00:00.5+00:00');
+  expect(toInstantText(parseExact('253402300799.999999'), 'seconds', 6)).toBe('9999-12-31 23:59:59.999999+00:00');
+  expect(toInstantText(253_402_300_799, 'seconds', 6)).toBe('9999-12-31 23:59:59+00:00');
 });
 
 test.each([
