@@ -49,19 +49,20 @@ async function fromMemory(): Promise<void> {
   await Promise.all(waiting);
 }
 
-async function fromBroker(address: string): Promise<void> {
-  const consumer = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING }).consumer({ groupId: name });
+async function fromBroker(bootstrap: string): Promise<void> {
+  const consumer = new Kafka({ brokers: [bootstrap], logLevel: logLevel.NOTHING }).consumer({ groupId: name });
   await consumer.connect();
   await consumer.subscribe({ topic, fromBeginning: true });
   await consumer.run({
     partitionsConsumedConcurrently: IN_FLIGHT,
-    eachBatch: async ({ batch, resolveOffset, commitOffsetsIfNecessary, heartbeat }) => {
+    eachBatch: async given => {
+      const { batch } = given;
       for (let at = 0; at < batch.messages.length; at += BATCH) {
         const part = batch.messages.slice(at, at + BATCH);
         await append(part.map(({ value }) => String(value)));
-        resolveOffset(part.at(-1)?.offset ?? '');
-        await commitOffsetsIfNecessary();
-        await heartbeat();
+        given.resolveOffset(part.at(-1)?.offset ?? '');
+        await given.commitOffsetsIfNecessary();
+        await given.heartbeat();
       }
     },
   });
