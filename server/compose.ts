@@ -21,6 +21,7 @@ import { brokerConfigOf, declareTopics, nodeIdOf } from './broker-config.ts';
 import { threadRunner } from './compaction-runner.ts';
 import { clusterAccess } from './config/security.ts';
 import { formatAddress } from './config/values.ts';
+import { DeployedModules, deployedDirectory } from './modules/deployed.ts';
 import { Pipeline } from './pipeline.ts';
 import { loadProject, type RunnablePipeline } from './project.ts';
 import { readTextFile } from './read-text-file.ts';
@@ -92,6 +93,14 @@ export async function compose(settings: Settings, version: string, logger: Logge
     const home = config.engine.kind === 'kafka' ? await inCluster(common) : await inProcess(common);
     const { embedded, engine, stored, backlog, unhealthy } = home;
 
+    // Set by bin/millstream.js: workers load the same sources, so they start three times as fast from its cache.
+    const cache = getCompileCacheDir();
+    const compileCache = cache === undefined ? {} : { compileCache: dirname(cache) };
+    const sandbox = openSandbox({ workers: config.etl.workers, clock, logger, metrics, ...compileCache });
+    closers.push(() => sandbox.close());
+    const directory = deployedDirectory(resolve(baseDirectory, config.broker.data_dir));
+    const modules = new DeployedModules({ directory, disk, clock, check: module => sandbox.check(module) });
+
     const pipelines: Pipeline[] = [];
     let started = false;
     const { http_listen: httpAddress } = config.network;
@@ -104,6 +113,7 @@ export async function compose(settings: Settings, version: string, logger: Logge
       maxBatchBytes: config.broker.max_message_bytes,
       autoCreateTopics: config.broker.auto_create_topics,
       requestTimeoutMs: HTTP_REQUEST_TIMEOUT_MS,
+      modules,
       pipelines: () => pipelines,
       waitingFor: () => (started ? [] : ['pipelines']),
       unhealthy,
@@ -112,11 +122,6 @@ export async function compose(settings: Settings, version: string, logger: Logge
     });
     closers.push(() => http.close());
 
-    // Set by bin/millstream.js: workers load the same sources, so they start three times as fast from its cache.
-    const cache = getCompileCacheDir();
-    const compileCache = cache === undefined ? {} : { compileCache: dirname(cache) };
-    const sandbox = openSandbox({ workers: config.etl.workers, clock, logger, metrics, ...compileCache });
-    closers.push(() => sandbox.close());
     const parts = {
       engine,
       sandbox,

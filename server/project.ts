@@ -10,6 +10,7 @@ import type { PipelinePlan } from '../etl/definition/plan.ts';
 import { type ReadOptions, type ReadResult, readPipeline } from '../etl/definition/read-pipeline.ts';
 import { ModuleStore } from '../etl/sandbox/module-store.ts';
 import type { ChainStep } from '../etl/sandbox/sandbox.ts';
+import { deployedDirectory, readDeployed, readVersion } from './modules/deployed.ts';
 import { maskSecrets } from './mask-secrets.ts';
 import { readTextFile, shownPath } from './read-text-file.ts';
 import type { Settings } from './settings.ts';
@@ -36,12 +37,17 @@ export interface RunnablePipeline {
   steps: ChainStep[];
 }
 
-/** The modules of `modules_dir`, over the package's own. */
+/** The modules of `modules_dir`, over the package's own; over both, what was deployed. */
 export function loadModules({ config, baseDirectory }: Settings): ModuleStore {
-  return ModuleStore.load({
+  const store = ModuleStore.load({
     directories: [...new Set([OWN_MODULES, resolve(baseDirectory, config.broker.modules_dir)])],
     parseToml: parseManifest,
   });
+  const deployed = deployedDirectory(resolve(baseDirectory, config.broker.data_dir));
+  for (const { name, active, versions } of readDeployed(deployed)) {
+    for (const each of versions) store.addDeployed(readVersion(deployed, name, each), each.version === active);
+  }
+  return store;
 }
 
 /** A module.toml's plain values. Kind `invalid`, code BAD_MODULE. */

@@ -6,12 +6,15 @@ import { coreOf, inspect } from './inspect.ts';
 import { instrument } from './instrument.ts';
 import type { ChainMessage, Reply, WorkerMessage } from './messages.ts';
 import { refused } from './errors.ts';
-import type { ChainSpec, ChainStep } from './sandbox.ts';
+import type { ChainSpec, ChainStep, StoredModule } from './sandbox.ts';
 import type { Thread } from './thread.ts';
 import { Watchdog } from './watchdog.ts';
 
 /** The worker serves several modules when they come together. */
 const KEEP_IDLE_MS = 1000;
+/** A module that is deployed: the most that a step may give it, and the time a step gives it to start. */
+const CHECK_MEMORY_BYTES = 4 * 1024 ** 3 - 65_536;
+const CHECK_TIME_MS = 10_000;
 
 /**
  * Compiles and tries modules in a worker that is thrown away afterwards: whatever a hostile module does to its compiler
@@ -56,6 +59,11 @@ export class ModuleCompiler {
     await this.inThrowAway({ kind: 'start', task: 1, chain }, limitMs, `the chain of pipeline "${spec.pipeline}"`);
   }
 
+  /** Compiles it, and throws away what came of it. */
+  async check(module: StoredModule): Promise<void> {
+    await this.compileNow({ module, memoryBytes: CHECK_MEMORY_BYTES, initTimeMs: CHECK_TIME_MS });
+  }
+
   hold(spec: ChainSpec): void {
     for (const step of spec.steps) this.holders.set(keyOf(step), (this.holders.get(keyOf(step)) ?? 0) + 1);
   }
@@ -88,7 +96,9 @@ export class ModuleCompiler {
     return compiling;
   }
 
-  private async compileNow(step: ChainStep): Promise<WebAssembly.Module> {
+  private async compileNow(
+    step: Pick<ChainStep, 'module' | 'memoryBytes' | 'initTimeMs'>,
+  ): Promise<WebAssembly.Module> {
     inspect(step.module.bytes);
     const bytes = instrument(coreOf(step.module.bytes), step.memoryBytes);
     const reply = await this.inThrowAway(

@@ -28,6 +28,8 @@ const VERSION = /^\d[0-9A-Za-z.+-]{0,63}$/;
 /** Modules by name, version and sha256. Every one of them has passed inspection. */
 export class ModuleStore {
   private readonly modules = new Map<string, StoredModule>();
+  /** By name, what a pipeline gets that names no version; left out: the newest. */
+  private readonly active = new Map<string, StoredModule>();
 
   /** Reads all modules of all directories; a directory that does not exist holds none. Kind `invalid`, codes
    * BAD_MODULE (module.toml) and MODULE_REFUSED (the binary), with the file's name in the sentence. */
@@ -56,8 +58,11 @@ export class ModuleStore {
     return readManifest(parseToml(text.toString(), file), file);
   }
 
-  /** The newest module that fits: `version` may be a prefix ("1.2"), `sha256` the first digits. */
+  /** The module of exactly this version, else the newest that fits: `version` may be a prefix ("1.2"), `sha256` the first
+   * digits. Without either: the active one, if one was deployed. */
   get(name: string, version: string | null = null, sha256: string | null = null): StoredModule | null {
+    const chosen = version === null ? this.active.get(name) : this.modules.get(`${name}@${version}`);
+    if (chosen && sha256 === null) return chosen;
     const fitting = [...this.modules.values()].filter(
       module =>
         module.name === name &&
@@ -91,6 +96,12 @@ export class ModuleStore {
     };
     this.modules.set(`${module.name}@${module.version}`, module);
     return module;
+  }
+
+  /** Takes a module that was deployed; the active one of its name goes before whatever a folder holds. */
+  addDeployed(module: StoredModule, isActive: boolean): void {
+    this.modules.set(`${module.name}@${module.version}`, module);
+    if (isActive) this.active.set(module.name, module);
   }
 
   private loadFolder(folder: string, parseToml: ModuleStoreOptions['parseToml']): void {
@@ -140,8 +151,13 @@ function readManifest(value: unknown, file: string): NewModule & { file: string 
   };
 }
 
-function checkNames({ name, version }: { name: string; version: string }, where: string): void {
+/** Kind `invalid`, code BAD_MODULE. */
+export function checkModuleName(name: string, where = ''): void {
   if (!NAME.test(name)) throw bad(`${where}"${name}" is no module name: a-z, 0-9, _, -, . are allowed`);
+}
+
+function checkNames({ name, version }: { name: string; version: string }, where: string): void {
+  checkModuleName(name, where);
   if (!VERSION.test(version)) throw bad(`${where}"${version}" is no version; write for example 1.0.0`);
 }
 

@@ -5,7 +5,7 @@ import type { Metrics } from '../../core/base/metrics.ts';
 import { closed } from './errors.ts';
 import { SlotLane } from './lane.ts';
 import { ModuleCompiler } from './module-compiler.ts';
-import type { ChainSpec, Lane, Sandbox } from './sandbox.ts';
+import type { ChainSpec, Lane, Sandbox, StoredModule } from './sandbox.ts';
 import { Slot, type SlotHost } from './slot.ts';
 import { Thread } from './thread.ts';
 
@@ -59,6 +59,11 @@ class SlotSandbox implements Sandbox, SlotHost {
   async probe(chain: ChainSpec): Promise<void> {
     if (this.isClosed) throw closed();
     await this.compiler.start(chain);
+  }
+
+  async check(module: StoredModule): Promise<void> {
+    if (this.isClosed) throw closed();
+    await this.compiler.check(module);
   }
 
   openLane(spec: ChainSpec): Lane {

@@ -154,5 +154,7 @@ export interface Sandbox {
    * config is an error here (kind `invalid`), before any record is read. */
   probe(chain: ChainSpec): Promise<void>;
   openLane(chain: ChainSpec): Lane;
+  /** Compiles it in a throw-away worker, as a lane would; kind `invalid`, code MODULE_REFUSED. */
+  check(module: StoredModule): Promise<void>;
   close(): Promise<void>;
 }

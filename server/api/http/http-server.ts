@@ -6,12 +6,15 @@ import { elsewhereRoutes } from './elsewhere.ts';
 import { answerOtherMethods } from './methods.ts';
 import { lineageRoutes } from './lineage.ts';
 import { metricsRoutes } from './metrics.ts';
+import { type ModuleRoutesOptions, moduleRoutes } from './modules.ts';
 import { pageRoutes } from './page.ts';
 import { type PipelineView, pipelineRoutes } from './pipelines.ts';
 import { refuseUnreadable, sendProblem } from './problem.ts';
 import { recordRoutes, type RecordRoutesOptions } from './records.ts';
 
-export interface HttpServerOptions extends Omit<RecordRoutesOptions, 'engineHost'> {
+export interface HttpServerOptions
+  extends Partial<Pick<ModuleRoutesOptions, 'modules'>>,
+    Omit<RecordRoutesOptions, 'engineHost'> {
   /** The broker in this process; null: topics live elsewhere. */
   engineHost: EngineHost | null;
   host: string;
@@ -68,6 +71,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   });
   metricsRoutes(app, options.metrics);
   pipelineRoutes(app, options.pipelines);
+  if (options.modules) moduleRoutes(app, { modules: options.modules, pipelines: options.pipelines });
   const { engineHost, clock } = options;
   if (engineHost) {
     recordRoutes(app, { ...options, engineHost });
