@@ -31,6 +31,9 @@ const RETRY_MS = { from: 1000, to: 30_000 };
 
 const REFUSED_MS = 200;
 
+/** How long who leaves waits for the answers to its commits. */
+const SETTLE_MS = 5000;
+
 const TELL_EVERY_MS = 30_000;
 /** Longer than any transaction of ours: the cluster has lost the end of one. */
 const HANGING = "Kafka's tool kafka-transactions.sh finds transactions that hang (find-hanging) and ends them (abort)";
@@ -156,8 +159,11 @@ export class KafkaMembership implements Membership, GroupHandler, CommitMembersh
     const { topic, partition: number } = lease;
     try {
       await this.options.on.revoked(lease);
-      // A commit that nobody waits for would be refused only after the next owner has read the position.
-      await lease.commits.settled();
+      // A commit that nobody waits for would be refused only after the next owner has read the position. Who leaves while
+      // the brokers are away does not learn what became of it.
+      const { cluster, rebalanceTimeoutMs } = this.options;
+      const limitMs = this.stopping.signal.aborted ? SETTLE_MS : rebalanceTimeoutMs;
+      await Promise.race([lease.commits.settled(), sleep(cluster.clock, limitMs)]);
     } catch (error) {
       this.logger.error('a member failed to give up a partition', { topic, partition: number, error });
     } finally {

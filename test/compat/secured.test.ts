@@ -1,7 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { silentLogger } from '../../core/base/logger.ts';
+import { compose } from '../../server/compose.ts';
+import { requireSettings } from '../../server/settings.ts';
 import { runCommand } from '../server/support.ts';
 import { type BigQueryFake, start as startBigQuery } from '../servers/bigquery/start.ts';
 import { startKafka } from '../servers/kafka.ts';
@@ -100,6 +103,31 @@ describe.skipIf(requireTool('kafka') === null)('at an Apache Kafka with TLS and 
       expect(await running.end('SIGTERM')).toBe(0);
     } finally {
       await running.remove();
+    }
+  });
+
+  test('a project whose topics live there', async () => {
+    const { port } = new URL(`kafka://${security.saslTls}`);
+    const folder = mkdtempSync(join(cwd, 'project-'));
+    writeFileSync(join(folder, 'ca.pem'), security.ca);
+    writeFileSync(
+      join(folder, 'millstream.toml'),
+      `[network]\nhttp_listen = "127.0.0.1:0"\n[engine]\nkind = "kafka"\n[engine.kafka]\nbrokers = ["localhost:${port}"]\n[engine.kafka.tls]\nca_file = "ca.pem"\n[engine.kafka.sasl]\nmechanism = "SCRAM-SHA-256"\nusername = "${security.username}"\npassword = "${security.password}"\n`,
+    );
+    mkdirSync(join(folder, 'pipelines'));
+    writeFileSync(
+      join(folder, 'pipelines/copy.toml'),
+      'name = "copy"\n[source]\ntopic = "project"\n[sinks.lake]\nbatch = { linger = "10ms" }\n[sinks.lake.file]\npath = "lake.ndjson"\n',
+    );
+    const server = await compose(requireSettings(undefined, {}, folder), '0.0.0-test', silentLogger);
+    try {
+      // The command finds brokers, certificate and login in the same file.
+      expect(await runCommand(['produce', 'project'], { cwd: folder, input: '{"n":1}\n' })).toMatchObject({ code: 0 });
+      const written = (): string | undefined =>
+        existsSync(join(folder, 'lake.ndjson')) ? readFileSync(join(folder, 'lake.ndjson'), 'utf8') : undefined;
+      expect(await eventually('the line', () => written() || undefined, 60_000)).toBe('{"n":1}\n');
+    } finally {
+      await server.stop();
     }
   });
 

@@ -26,9 +26,10 @@ export async function emptyKafka(bootstrap: string): Promise<void> {
 }
 
 /**
- * Waits until every transaction that was answered has its markers. Kafka answers EndTxn before it writes them, and 4.3.1,
- * when it is killed in between and comes back on a busy machine, now and then notes such a transaction as complete without
- * ever writing them: its records and positions are undecided from then on (`kafka-transactions.sh find-hanging`).
+ * Waits until every transaction that was answered has its markers. Kafka answers EndTxn before it writes them. Killed in
+ * between, 4.3.1 loads the transaction when it comes back, finds that the partitions have no leader while it registers
+ * anew, takes them for deleted ones ("likely deleted already and hence can be skipped" in its log) and notes the
+ * transaction as complete: its records and positions are undecided from then on (`kafka-transactions.sh find-hanging`).
  */
 export async function transactionsSettled(bootstrap: string): Promise<void> {
   const process = kafkaProcess(bootstrap);

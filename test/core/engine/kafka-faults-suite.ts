@@ -1,8 +1,10 @@
 import { Kafka, logLevel } from 'kafkajs';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Admin } from '../../../core/client/admin.ts';
+import { silentLogger } from '../../../core/base/logger.ts';
 import { Producer } from '../../../core/client/producer.ts';
 import type { Lease, LeaseHandler } from '../../../core/engine/engine.ts';
+import { KafkaEngine } from '../../../core/engine/kafka.ts';
 import { encodeBatch, readRecords } from '../../../core/engine/records.ts';
 import { ApiKey } from '../../../core/protocol/api.ts';
 import { until } from '../client/client-suite.ts';
@@ -184,6 +186,25 @@ export function kafkaFaultsSuite(
       await expect(joining).rejects.toMatchObject({ kind: 'closed' });
       await expect(asking).rejects.toMatchObject({ kind: 'unavailable' });
       expect(performance.now() - since).toBeLessThan(10_000);
+      one.network.plugIn();
+    });
+
+    test('who leaves while the brokers are away does not wait for its commits for ever', async () => {
+      const { input, group } = names();
+      const one = process();
+      await one.engine.ensureTopic({ name: input, partitions: 1 });
+      const member = collector();
+      // Its session is longer than it waits.
+      const engine = new KafkaEngine({ cluster: one.cluster, logger: silentLogger });
+      await engine.join(group, [input], member);
+      one.network.unplug();
+      const refused = expect((member.leases[0] as Lease).commit({ next: 1n })).rejects.toMatchObject({
+        code: 'FENCED',
+      });
+      const since = performance.now();
+      await engine.close();
+      await refused;
+      expect(performance.now() - since).toBeLessThan(20_000);
       one.network.plugIn();
     });
 
