@@ -13,6 +13,7 @@ import type { ChainStep } from '../etl/sandbox/sandbox.ts';
 import { deployedDirectory, readDeployed, readVersion } from './modules/deployed.ts';
 import { maskSecrets } from './mask-secrets.ts';
 import { readTextFile, shownPath } from './read-text-file.ts';
+import { readSchemas } from './schema-files.ts';
 import type { Settings } from './settings.ts';
 
 /*
@@ -41,6 +42,7 @@ export interface RunnablePipeline {
 export function loadModules({ config, baseDirectory }: Settings): ModuleStore {
   const store = ModuleStore.load({
     directories: [...new Set([OWN_MODULES, resolve(baseDirectory, config.broker.modules_dir)])],
+    base: baseDirectory,
     parseToml: parseManifest,
   });
   const deployed = deployedDirectory(resolve(baseDirectory, config.broker.data_dir));
@@ -111,8 +113,10 @@ export function readPipelineFile(
   return { file, text: maskSecrets(text), ...result, diagnostics: shown };
 }
 
-/** The plan's steps with their modules, within the server's limits. */
-export function chainSteps(plan: PipelinePlan, modules: ModuleStore, { etl }: Settings['config']): ChainStep[] {
+/** The plan's steps with their modules, within the server's limits. Kind `invalid`, code BAD_SCHEMA for [schemas]. */
+export function chainSteps(plan: PipelinePlan, modules: ModuleStore, settings: Settings): ChainStep[] {
+  const { etl, schemas: place } = settings.config;
+  const schemas = place.dir === null ? null : readSchemas(resolve(settings.baseDirectory, place.dir));
   return plan.steps.map(step => {
     const module = modules.get(step.module.name, step.module.version, step.module.sha256);
     if (!module) throw new MillstreamError('invalid', 'UNKNOWN_MODULE', `there is no module \`${step.module.name}\``);
@@ -125,6 +129,8 @@ export function chainSteps(plan: PipelinePlan, modules: ModuleStore, { etl }: Se
       timeMs: Math.min(step.timeMs, etl.execution_timeout_ms),
       initTimeMs: INIT_TIME_MS,
       maxFailuresInARow: step.maxFailuresInARow,
+      ...(step.lookBack && { lookBack: step.lookBack }),
+      ...(schemas && module.abi === 'redpanda' && { schemas }),
     };
   });
 }
@@ -152,7 +158,7 @@ export function loadProject(
   refuseTwins(plans);
   const warnings = shown('warning');
   return {
-    pipelines: plans.map(plan => ({ plan, steps: chainSteps(plan, modules, settings.config) })),
+    pipelines: plans.map(plan => ({ plan, steps: chainSteps(plan, modules, settings) })),
     warnings: warnings === '' ? [] : [warnings],
   };
 }

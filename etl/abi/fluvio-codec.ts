@@ -17,7 +17,6 @@ import type { LookBack } from './guest.ts';
 export const VERSION = 22;
 const RECORD_MORE = 4;
 const INPUT_FIXED = 8 + 4 + 4 + 2 + 1 + 4 + 8;
-const MOST_TEXT = 32_767;
 
 /** A record's body as Kafka writes it, taken apart: positions in `bytes`. */
 export interface BodyParts {
@@ -89,7 +88,7 @@ export class InputWriter {
   }
 }
 
-/** What init is given. Throws RangeError when a text is too long for the protocol. */
+/** What init is given. */
 export function initInput(params: readonly (readonly [string, string])[], lookBack: LookBack | null): Uint8Array {
   const parts: Uint8Array[] = [int16(params.length)];
   for (const [name, value] of params) parts.push(text(name), text(value));
@@ -105,9 +104,6 @@ export function initInput(params: readonly (readonly [string, string])[], lookBa
   }
   return Buffer.concat(parts);
 }
-
-/** A param's texts fit in the protocol. */
-export const isParam = (value: string): boolean => Buffer.byteLength(value) <= MOST_TEXT;
 
 function int16(value: number): Uint8Array {
   const bytes = Buffer.alloc(2);

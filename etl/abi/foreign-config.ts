@@ -33,3 +33,14 @@ export function checkEnvironment(config: unknown): [key: string, why: string][] 
   }
   return found;
 }
+
+const MOST_PARAM_BYTES = 32_767;
+
+/** What stands against this config as a SmartModule's params, by key. The protocol's limits. */
+export function checkParams(config: unknown): [key: string, why: string][] {
+  return configPairs(config).flatMap(([name, value]) =>
+    Math.max(Buffer.byteLength(name), Buffer.byteLength(value)) > MOST_PARAM_BYTES
+      ? [[name, `a param of a SmartModule has at most ${MOST_PARAM_BYTES} bytes`] as [string, string]]
+      : [],
+  );
+}

@@ -43,6 +43,9 @@ export interface PastRecord {
   body: Uint8Array;
 }
 
+/** No module is shown more of the past than this. */
+export const MOST_PAST_RECORDS = 10_000;
+
 /** How far a module is shown what came before: so many records, none older than this before the one at hand. */
 export interface LookBack {
   last: number | null;

@@ -1,11 +1,12 @@
 import type { z } from 'zod';
+import { asMillstreamError } from '../../core/base/errors.ts';
 import type { Diagnostic } from '../../core/config/diagnostic.ts';
 import { diagnosticAt } from '../../core/config/diagnostic-at.ts';
 import type { Interpolated } from '../../core/config/interpolate.ts';
 import { dotted, type Path, type TomlDocument } from '../../core/config/toml.ts';
 import { check } from '../../core/config/zod-diagnostics.ts';
 import { explainUnknownKey, type FileShape } from './explain-keys.ts';
-import type { FoundModule, ModuleCatalog } from './module-ref.ts';
+import type { FoundModule, ModuleCatalog, ModuleRef } from './module-ref.ts';
 import type { ConnectorSchemas } from './schema.ts';
 
 interface Types {
@@ -55,7 +56,12 @@ export class Checker {
     return this.interpolated.unresolved.has(dotted(path));
   }
 
-  findModule(name: string, version: string | null, sha256: string | null): FoundModule | null {
-    return this.types.modules.find(name, version, sha256);
+  /** The module, or what is wrong with it. */
+  findModule({ name, version, sha256 }: ModuleRef): FoundModule | string | null {
+    try {
+      return this.types.modules.find(name, version, sha256);
+    } catch (error) {
+      return asMillstreamError(error).message;
+    }
   }
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type Path, valueIn } from '../../core/config/toml.ts';
+import { checkEnvironment, checkParams } from '../abi/foreign-config.ts';
 import type { Checker } from './checker.ts';
 import type { FoundModule } from './module-ref.ts';
 
@@ -9,6 +10,7 @@ const STEP_KEYS = ['name', 'module', 'on_error', 'limits', 'max_failures'];
 /** Checks a step's config against the module's own JSON Schema; gives it with the defaults that the schema names. */
 export function checkModuleConfig(module: FoundModule, config: unknown, path: Path, checker: Checker): unknown {
   checkJson(config, path, checker);
+  checkForeign(module, config, path, checker);
   if (!module.configSchema) {
     for (const key of STEP_KEYS) {
       if (valueIn(config, [key]) === undefined) continue;
@@ -26,6 +28,13 @@ export function checkModuleConfig(module: FoundModule, config: unknown, path: Pa
     return config;
   }
   return checker.table(schema, config, path);
+}
+
+/** What the ABIs of others can carry of it. */
+function checkForeign({ abi }: FoundModule, config: unknown, path: Path, checker: Checker): void {
+  const check = abi === 'redpanda' ? checkEnvironment : abi === 'fluvio' ? checkParams : null;
+  for (const [key, why] of check?.(config) ?? [])
+    checker.error(key === '' ? path : [...path, key], why, undefined, 'key');
 }
 
 /** TOML has numbers that JSON cannot carry. */

@@ -57,17 +57,25 @@ function stepOf(step: PipelineFile['step'][number], index: number, checker: Chec
   if (checker.isUnresolved([...path, 'module'])) {
     // Which module it is hangs on a variable: nothing more can be said.
   } else if (!ref) {
-    const how = 'write "name", "name@1.2" or "name@sha256:" with at least 8 digits';
+    const how = 'write "name", "name@1.2", "name@sha256:" with at least 8 digits, or "path/of/a.wasm"';
     checker.error([...path, 'module'], `"${step.module}" does not name a module`, how);
   } else {
-    const found = checker.findModule(ref.name, ref.version, ref.sha256);
+    const found = checker.findModule(ref);
     const names = checker.types.modules.names();
-    if (found) {
+    if (typeof found === 'string') checker.error([...path, 'module'], found);
+    else if (found) {
       if (found.redacts && step.on_error === 'pass') {
         const why = 'what it should take out would go through on an error: use "dead_letter", "drop" or "stop"';
         checker.error([...path, 'on_error'], `\`${ref.name}\` redacts, so \`on_error\` cannot be "pass"`, why);
       }
       config = checkModuleConfig(found, step.config, [...path, 'config'], checker);
+      if (step.look_back && found.abi !== 'fluvio') {
+        const why = 'only Fluvio SmartModules look back';
+        checker.error([...path, 'look_back'], `\`${ref.name}\` does not look back`, why, 'key');
+      }
+    } else if (ref.name.endsWith('.wasm')) {
+      const why = 'paths begin in the folder of the configuration file, as `broker.modules_dir` does';
+      checker.error([...path, 'module'], `there is no file "${ref.name}" that fits`, why);
     } else if (names.includes(ref.name)) {
       checker.error([...path, 'module'], `the module \`${ref.name}\` has no version that fits "${step.module}"`);
     } else {
@@ -83,6 +91,7 @@ function stepOf(step: PipelineFile['step'][number], index: number, checker: Chec
     memoryBytes: step.limits.memory,
     timeMs: step.limits.time,
     maxFailuresInARow: step.max_failures?.in_a_row ?? null,
+    ...(step.look_back && { lookBack: { last: step.look_back.last ?? null, ageMs: step.look_back.age ?? null } }),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Codec, LogRecord } from '../../core/engine/records.ts';
+import type { LookBack } from '../abi/guest.ts';
 import type { OnError } from '../sandbox/sandbox.ts';
 
 /*
@@ -48,6 +49,8 @@ export interface StepPlan {
   memoryBytes: number;
   timeMs: number;
   maxFailuresInARow: number | null;
+  /** Left out: the module is shown nothing of the past. */
+  lookBack?: LookBack;
 }
 
 export interface OutputPlan {

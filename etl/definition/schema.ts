@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { duration, size } from '../../core/base/units.ts';
 import { CODECS } from '../../core/engine/records.ts';
+import { MOST_PAST_RECORDS } from '../abi/guest.ts';
 import { testSchema } from './test-schema.ts';
 import { conditionSchema } from './when.ts';
 
@@ -29,7 +30,12 @@ const topicSchema = z
 
 const stepSchema = z.strictObject({
   name: nameSchema,
-  module: z.string().min(1).describe('"pii_scrubber" (newest), "pii_scrubber@1.2" or "pii_scrubber@sha256:4f2a9c01".'),
+  module: z
+    .string()
+    .min(1)
+    .describe(
+      '"pii_scrubber" (newest), "pii_scrubber@1.2", "pii_scrubber@sha256:4f2a9c01" or a file: "wasm/mask.wasm".',
+    ),
   on_error: z
     .enum(['dead_letter', 'drop', 'pass', 'stop'])
     .default('dead_letter')
@@ -46,7 +52,18 @@ const stepSchema = z.strictObject({
     .strictObject({ in_a_row: z.number().int().min(1).describe('After so many the step stops instead.') })
     .optional()
     .describe('A broken deploy does not turn a topic into dead letters.'),
-  config: z.record(z.string(), z.unknown()).default({}).describe('Handed to the module as JSON.'),
+  look_back: z
+    .strictObject({
+      last: z.number().int().min(1).max(MOST_PAST_RECORDS).optional().describe('So many records.'),
+      age: duration({ min: 1 }).optional().describe('None older than this before the record at hand.'),
+    })
+    .refine(({ last, age }) => last !== undefined || age !== undefined, 'write `last`, `age` or both')
+    .optional()
+    .describe('What a Fluvio SmartModule with look_back is shown of the source topic before it begins.'),
+  config: z
+    .record(z.string(), z.unknown())
+    .default({})
+    .describe('Handed to the module: as JSON, as environment variables (Redpanda), as params (Fluvio).'),
 });
 
 const outputSchema = z.strictObject({

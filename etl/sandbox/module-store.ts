@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { MillstreamError } from '../../core/base/errors.ts';
+import { join, resolve } from 'node:path';
+import { asMillstreamError, MillstreamError } from '../../core/base/errors.ts';
 import { inspect } from './inspect.ts';
 import { MAX_MODULE_BYTES } from './module-shape.ts';
 import { refused } from './errors.ts';
@@ -10,6 +10,8 @@ import type { StoredModule } from './sandbox.ts';
 export interface ModuleStoreOptions {
   /** Each holds `<module>/module.toml` and the .wasm beside it. Of the same name and version the later one wins. */
   directories: readonly string[];
+  /** Where `module = "path/of/a.wasm"` begins; left out: where the process runs. */
+  base?: string;
   /** Text to plain values; throws kind `invalid` when it is no TOML. */
   parseToml: (text: string, file: string) => unknown;
 }
@@ -30,11 +32,18 @@ export class ModuleStore {
   private readonly modules = new Map<string, StoredModule>();
   /** By name, what a pipeline gets that names no version; left out: the newest. */
   private readonly active = new Map<string, StoredModule>();
+  /** Single files, by the name that a pipeline gives them. */
+  private readonly files = new Map<string, StoredModule>();
+  private readonly base: string;
+
+  constructor(base = '.') {
+    this.base = base;
+  }
 
   /** Reads all modules of all directories; a directory that does not exist holds none. Kind `invalid`, codes
    * BAD_MODULE (module.toml) and MODULE_REFUSED (the binary), with the file's name in the sentence. */
   static load(options: ModuleStoreOptions): ModuleStore {
-    const store = new ModuleStore();
+    const store = new ModuleStore(options.base);
     for (const directory of options.directories) {
       for (const name of foldersIn(directory)) store.loadFolder(join(directory, name), options.parseToml);
     }
@@ -59,7 +68,8 @@ export class ModuleStore {
   }
 
   /** The module of exactly this version, else the newest that fits: `version` may be a prefix ("1.2"), `sha256` the first
-   * digits. Without either: the active one, if one was deployed. */
+   * digits. Without either: the active one, if one was deployed. A name that ends with `.wasm` may be a file, which is read
+   * with the first call. Throws kind `invalid`, code MODULE_REFUSED for what it holds. */
   get(name: string, version: string | null = null, sha256: string | null = null): StoredModule | null {
     const chosen = version === null ? this.active.get(name) : this.modules.get(`${name}@${version}`);
     if (chosen && sha256 === null) return chosen;
@@ -69,7 +79,10 @@ export class ModuleStore {
         (version === null || module.version === version || module.version.startsWith(`${version}.`)) &&
         (sha256 === null || module.sha256.startsWith(sha256)),
     );
-    return fitting.toSorted((a, b) => compareVersions(b.version, a.version))[0] ?? null;
+    const [newest] = fitting.toSorted((a, b) => compareVersions(b.version, a.version));
+    if (newest || !name.endsWith('.wasm')) return newest ?? null;
+    const file = this.file(name);
+    return file && (sha256 === null || file.sha256.startsWith(sha256)) ? file : null;
   }
 
   /** By name, newest first. */
@@ -82,18 +95,7 @@ export class ModuleStore {
   /** Inspects and stores; one of the same name and version is replaced. Throws kind `invalid`. */
   add(bytes: Uint8Array, about: NewModule): StoredModule {
     checkNames(about, '');
-    const { abi, form } = inspect(bytes);
-    const module: StoredModule = {
-      name: about.name,
-      version: about.version,
-      sha256: createHash('sha256').update(bytes).digest('hex'),
-      abi,
-      form,
-      bytes,
-      description: about.description ?? null,
-      redacts: about.redacts ?? false,
-      ...(about.configSchema ? { configSchema: about.configSchema } : {}),
-    };
+    const module = stored(bytes, about);
     this.modules.set(`${module.name}@${module.version}`, module);
     return module;
   }
@@ -104,6 +106,23 @@ export class ModuleStore {
     if (isActive) this.active.set(module.name, module);
   }
 
+  /** A file without a module.toml; null when there is none. */
+  private file(name: string): StoredModule | null {
+    const known = this.files.get(name);
+    if (known) return known;
+    const path = resolve(this.base, name);
+    try {
+      const module = stored(readModule(path), { name, version: '0.0.0' });
+      this.files.set(name, module);
+      return module;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOENT' || code === 'EISDIR') return null;
+      const { kind, code: named, message } = asMillstreamError(error);
+      throw new MillstreamError(kind, named, `${name}: ${message}`, { cause: error });
+    }
+  }
+
   private loadFolder(folder: string, parseToml: ModuleStoreOptions['parseToml']): void {
     const file = join(folder, 'module.toml');
     const text = readIfThere(file);
@@ -111,10 +130,7 @@ export class ModuleStore {
     const about = readManifest(parseToml(text.toString(), file), file);
     const wasm = join(folder, about.file);
     try {
-      // Before it is read: a file of any size may lie there.
-      const { size } = statSync(wasm);
-      if (size > MAX_MODULE_BYTES) throw refused(`it has ${size} bytes, at most ${MAX_MODULE_BYTES} are allowed`);
-      this.add(readFileSync(wasm), about);
+      this.add(readModule(wasm), about);
     } catch (error) {
       const { code, message } = error as { code?: string; message: string };
       const why = code === 'ENOENT' ? 'the file does not exist (`millstream module build` makes it)' : message;
@@ -122,6 +138,28 @@ export class ModuleStore {
       throw new MillstreamError('invalid', named, `${wasm}: ${why}`, { cause: error });
     }
   }
+}
+
+function readModule(wasm: string): Uint8Array {
+  // Before it is read: a file of any size may lie there.
+  const { size } = statSync(wasm);
+  if (size > MAX_MODULE_BYTES) throw refused(`it has ${size} bytes, at most ${MAX_MODULE_BYTES} are allowed`);
+  return readFileSync(wasm);
+}
+
+function stored(bytes: Uint8Array, about: NewModule): StoredModule {
+  const { abi, form } = inspect(bytes);
+  return {
+    name: about.name,
+    version: about.version,
+    sha256: createHash('sha256').update(bytes).digest('hex'),
+    abi,
+    form,
+    bytes,
+    description: about.description ?? null,
+    redacts: about.redacts ?? false,
+    ...(about.configSchema ? { configSchema: about.configSchema } : {}),
+  };
 }
 
 /** module.toml: name, version, description, file (default `<name>.wasm`), redacts, config_schema. */

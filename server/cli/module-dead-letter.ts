@@ -60,7 +60,7 @@ function stepOf({ letter }: Letter, settings: Settings, io: Io): { step: ChainSt
     const { plan } = readPipelineFile(file, modules, { mode: 'run', env: io.env, cwd: io.cwd });
     const step =
       plan?.name === letter.pipeline
-        ? chainSteps(plan, modules, settings.config).find(({ name }) => name === letter.name)
+        ? chainSteps(plan, modules, settings).find(({ name }) => name === letter.name)
         : undefined;
     if (plan && step) return { step, outputs: plan.outputs.map(({ name }) => name) };
   }

@@ -17,7 +17,7 @@ export const list: Command = {
         m.name,
         m.version,
         m.sha256.slice(0, 12),
-        m.abi,
+        m.form === null ? m.abi : `${m.abi}, ${m.form}`,
         m.bytes.length,
         m.description ?? '',
       ]);

@@ -5,7 +5,10 @@ import { silentLogger } from '../../core/base/logger.ts';
 import { Metrics } from '../../core/base/metrics.ts';
 import { hasErrors, renderDiagnostics } from '../../core/config/diagnostic.ts';
 import { renderTests, runTests } from '../../etl/definition/run-tests.ts';
+import type { PipelinePlan } from '../../etl/definition/plan.ts';
+import type { ModuleStore } from '../../etl/sandbox/module-store.ts';
 import { openSandbox } from '../../etl/sandbox/pool.ts';
+import type { Abi } from '../../etl/sandbox/sandbox.ts';
 import { chainSteps, loadModules, pipelineFiles, readPipelineFile, tomlFilesIn } from '../project.ts';
 import type { PipelineStatus } from '../pipeline-status.ts';
 import { requireSettings } from '../settings.ts';
@@ -22,6 +25,17 @@ function filesOf(words: string[], values: Values, io: Io) {
   throw new MillstreamError('invalid', 'NO_PIPELINES', `there is no pipeline file (*.toml) in ${where}`);
 }
 
+/** Which steps run modules of other systems, and what these are. */
+function foreignSteps(plan: PipelinePlan | null, modules: ModuleStore): string[] {
+  return (plan?.steps ?? []).flatMap(({ name, module }) => {
+    const found = modules.get(module.name, module.version, module.sha256);
+    const kind = found && FOREIGN[found.abi];
+    return kind ? [`step ${name}: ${module.name} is a ${kind}, ${found.form}`] : [];
+  });
+}
+
+const FOREIGN: Partial<Record<Abi, string>> = { redpanda: 'Redpanda transform', fluvio: 'Fluvio SmartModule' };
+
 export const lint: Command = {
   usage: 'pipeline lint [FILE|FOLDER ...] [--json]',
   summary: 'check pipeline files, with line and column of what is wrong',
@@ -36,7 +50,11 @@ export const lint: Command = {
     if (values['json'] === true) io.out(`${JSON.stringify(diagnostics, null, 2)}\n`);
     else {
       if (diagnostics.length > 0) io.out(`${renderDiagnostics(diagnostics, file => texts.get(file))}\n`);
-      for (const each of read) if (!hasErrors(each.diagnostics)) io.out(`${each.file}: ok\n`);
+      for (const each of read) {
+        if (hasErrors(each.diagnostics)) continue;
+        io.out(`${each.file}: ok\n`);
+        for (const line of foreignSteps(each.plan, modules)) io.out(`  ${line}\n`);
+      }
     }
     return hasErrors(diagnostics) ? EXIT.problems : EXIT.ok;
   },
@@ -64,7 +82,7 @@ export const test: Command = {
           ? await runTests(plan, {
               sandbox,
               read,
-              chainSteps: each => chainSteps(each, modules, settings.config),
+              chainSteps: each => chainSteps(each, modules, settings),
               ...(only === undefined ? {} : { only }),
             })
           : [];

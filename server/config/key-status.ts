@@ -76,7 +76,6 @@ export const NOT_YET: readonly KeyStatus[] = [
     message: 'is set, but on-produce modules do not work yet; use a pipeline',
     harmless: [[]],
   },
-  later('schemas.dir'),
 ];
 
 const inCluster = (key: string): KeyStatus => ({

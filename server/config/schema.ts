@@ -151,7 +151,9 @@ const topic = z.strictObject({
   etl_modules: list('Modules that records pass before they are stored.'),
 });
 
-const schemas = z.strictObject({ dir: text('Avro, JSON Schema and Protobuf files by id and subject.') });
+const schemas = z.strictObject({
+  dir: text('Schemas for modules that ask a registry: SUBJECT/v1.id7.avsc, .proto or .json.'),
+});
 
 const engine = z.strictObject({
   kind: choice(['embedded', 'kafka']).default('embedded').describe('Where topics live: in this process, or in Kafka.'),

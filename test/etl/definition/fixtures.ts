@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MillstreamError } from '../../../core/base/errors.ts';
 import { size } from '../../../core/base/units.ts';
 import type { FoundModule } from '../../../etl/definition/module-ref.ts';
 import { type ReadOptions, type ReadResult, readPipeline } from '../../../etl/definition/read-pipeline.ts';
@@ -13,6 +14,7 @@ const MODULES: FoundModule[] = [
     name: 'pii_scrubber',
     version: '1.2.0',
     sha256: 'ab'.repeat(32),
+    abi: 'millstream-core',
     redacts: true,
     configSchema: {
       type: 'object',
@@ -26,7 +28,9 @@ const MODULES: FoundModule[] = [
       },
     },
   },
-  { name: 'passthrough', version: '1.0.0', sha256: 'cd'.repeat(32), redacts: false },
+  { name: 'passthrough', version: '1.0.0', sha256: 'cd'.repeat(32), abi: 'millstream-core', redacts: false },
+  { name: 'wasm/mask.wasm', version: '0.0.0', sha256: '12'.repeat(32), abi: 'redpanda', redacts: false },
+  { name: 'keep', version: '1.0.0', sha256: '34'.repeat(32), abi: 'fluvio', redacts: false },
 ];
 
 export const options: ReadOptions = {
@@ -41,13 +45,17 @@ export const options: ReadOptions = {
   ]),
   sourceTypes: new Map<string, z.ZodType>([['file', follow]]),
   modules: {
-    find: (name, version, sha256) =>
-      MODULES.find(
-        each =>
-          each.name === name &&
-          (version === null || each.version.startsWith(version)) &&
-          (sha256 === null || each.sha256.startsWith(sha256)),
-      ) ?? null,
+    find: (name, version, sha256) => {
+      if (name === 'wasm/broken.wasm') throw new MillstreamError('invalid', 'MODULE_REFUSED', `${name}: it is refused`);
+      return (
+        MODULES.find(
+          each =>
+            each.name === name &&
+            (version === null || each.version.startsWith(version)) &&
+            (sha256 === null || each.sha256.startsWith(sha256)),
+        ) ?? null
+      );
+    },
     names: () => MODULES.map(each => each.name),
   },
 };

@@ -247,7 +247,7 @@ describe('modules', () => {
       'a digest that is too short',
       step('module = "passthrough@sha256:cd"'),
       [
-        '6:10 "passthrough@sha256:cd" does not name a module (write "name", "name@1.2" or "name@sha256:" with at least 8 digits)',
+        '6:10 "passthrough@sha256:cd" does not name a module (write "name", "name@1.2", "name@sha256:" with at least 8 digits, or "path/of/a.wasm")',
       ],
     ],
     [

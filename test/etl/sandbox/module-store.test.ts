@@ -112,3 +112,17 @@ test('folders without module.toml, and files, are passed over', () => {
   writeFileSync(join(folder, 'a/readme.md'), '');
   expect(load('a').list()).toEqual([]);
 });
+
+test('a single file is a module too, under its path; it is read once and found by its digest', () => {
+  write('project/wasm', '', { 'mask.wasm': wasm, 'junk.wasm': Buffer.from('junk') });
+  const store = new ModuleStore(join(folder, 'project'));
+  const sha256 = createHash('sha256').update(wasm).digest('hex');
+  const found = store.get('wasm/mask.wasm');
+  expect(found).toMatchObject({ name: 'wasm/mask.wasm', version: '0.0.0', sha256, abi: 'millstream-core' });
+  expect(store.get('wasm/mask.wasm', null, sha256.slice(0, 8))).toBe(found);
+  expect(store.get('wasm/mask.wasm', null, '00000000')).toBeNull();
+  expect(store.get('wasm/other.wasm')).toBeNull();
+  expect(store.get('wasm')).toBeNull();
+  expect(() => store.get('wasm/junk.wasm')).toThrow(/wasm\/junk\.wasm: the module is refused/);
+  expect(store.list()).toEqual([]);
+});
