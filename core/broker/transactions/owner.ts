@@ -46,6 +46,8 @@ export class TransactionOwner {
   private readonly options: OwnerOptions;
   private waiting: Waiting[] = [];
   private running = false;
+  /** A commit has failed in this turn of the loop: its caller may not have heard of it yet. */
+  private failed: { error: unknown } | null = null;
 
   constructor(options: OwnerOptions) {
     this.options = options;
@@ -60,6 +62,7 @@ export class TransactionOwner {
   /** Resolves at the commit point, when all of it is durable and visible. Kind `conflict`, code FENCED: nothing was
    * committed and never will be, someone else owns the id. Other errors: nothing was committed. */
   commit(commit: OwnCommit): Promise<{ ranges: AppendedRange[] }> {
+    if (this.failed) return Promise.reject(this.failed.error);
     const { promise, resolve, reject } = Promise.withResolvers<{ ranges: AppendedRange[] }>();
     this.waiting.push({ commit, resolve, reject });
     if (!this.running) void this.run();
@@ -77,7 +80,12 @@ export class TransactionOwner {
         const ranges = await this.options.transaction.inTurn(() => this.commitTogether(together));
         together.forEach((waiting, i) => waiting.resolve({ ranges: ranges[i] as AppendedRange[] }));
       } catch (error) {
-        // What came meanwhile builds on what failed: it must not overtake it.
+        // What came meanwhile builds on what failed, and so does what comes before that is known: it must not overtake it.
+        const failed = { error };
+        this.failed = failed;
+        setImmediate(() => {
+          if (this.failed === failed) this.failed = null;
+        });
         for (const waiting of [...together, ...this.waiting.splice(0)]) waiting.reject(error);
       }
     }
