@@ -3,7 +3,10 @@ import { committedBatches } from '../log/committed-batches.ts';
 import type { PartitionLog } from '../log/log.ts';
 import type { Chunk, Commit, Lease, OffsetRange, Peer, Position, TopicInfo } from './engine.ts';
 import type { CommittedOffset, EngineHost } from './host.ts';
+import { unknownPartition } from './state.ts';
 import { LeaseCommits } from './lease-commits.ts';
+
+const RECALL_BYTES = 1024 * 1024;
 
 export interface LeaseOptions {
   host: EngineHost;
@@ -114,6 +117,23 @@ export class EmbeddedLease implements Lease {
     return host
       .committedOffsets(group)
       .map(({ topic, partition, committed }) => ({ topic, partition, position: positionOf(committed) }));
+  }
+
+  async recall(topic: string): Promise<Uint8Array[]> {
+    const { host, partition, undecided } = this.options;
+    await Promise.all(undecided);
+    const log = host.partitionLog(topic, partition);
+    if (!log) throw unknownPartition(topic, partition);
+    // A commit that was answered has its marker. What lies above is a commit of ours that failed and is not ended yet.
+    const stable = log.lastStableOffset;
+    const found: Uint8Array[] = [];
+    for (let at = log.startOffset; at < stable; ) {
+      const { batches, nextOffset } = await log.read(at, RECALL_BYTES, stable);
+      // The log's own buffers are used again.
+      for (const batch of committedBatches(batches, log.abortedWithin(at, nextOffset))) found.push(Buffer.from(batch));
+      at = Math.max(nextOffset, log.startOffset);
+    }
+    return found;
   }
 
   commit(commit: Commit): Promise<{ ranges: OffsetRange[] }> {

@@ -81,6 +81,8 @@ export interface Append {
   batch: Uint8Array;
   /** Which source record each of its records comes from, as `writeOrigins` writes it; null, left out: nobody knows. */
   origins?: Uint8Array | null;
+  /** It belongs to the state and is no output: no lineage is left beside it. */
+  isState?: boolean;
 }
 
 export interface Commit {
@@ -139,6 +141,12 @@ export interface Lease {
    * commit meanwhile may be missing. `kafka`: OffsetFetch of the whole group with require_stable.
    */
   peers(): Promise<Peer[]>;
+  /**
+   * Reads this lease's partition of another topic, to which only the owners of this partition write: what its commits,
+   * and those of its predecessors, have appended, oldest first. Everything that was answered is there, nothing that was
+   * aborted. Kind `invalid`, code UNKNOWN_TOPIC_OR_PARTITION when there is no such partition.
+   */
+  recall(topic: string): Promise<Uint8Array[]>;
   /** Position, state and appended batches together; resolves when durable. Calls may overlap and take effect in call
    * order. Kind `conflict`, code FENCED once the lease is over; `unavailable` when storage refuses (retry it). */
   commit(commit: Commit): Promise<{ ranges: OffsetRange[] }>;

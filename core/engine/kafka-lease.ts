@@ -1,7 +1,14 @@
+import { sleep } from '../base/clock.ts';
 import { type CommittedOffset, committedOffsets } from '../client/group-offsets.ts';
+import { listOffsets } from '../client/list-offsets.ts';
+import { keyOf } from '../client/topic-partition.ts';
 import type { Chunk, Commit, Lease, OffsetRange, Peer, Position } from './engine.ts';
 import { KafkaCommits, type KafkaCommitsOptions } from './kafka-commits.ts';
 import { KafkaReader, type KafkaReaderOptions } from './kafka-reader.ts';
+import { unknownPartition } from './state.ts';
+
+const RECALL_BYTES = 1024 * 1024;
+const MARKER_MS = 20;
 
 export interface KafkaLeaseOptions extends Omit<KafkaCommitsOptions & KafkaReaderOptions, 'signal'> {
   partitions: number;
@@ -66,6 +73,30 @@ export class KafkaLease implements Lease {
       partition: one.partition,
       position: positionOf(one),
     }));
+  }
+
+  async recall(topic: string): Promise<Uint8Array[]> {
+    const { cluster, reads, partition } = this.options;
+    await this.commits.settled();
+    const { topics } = await cluster.retrying(() => cluster.metadata([topic]), this.signal);
+    const topicId = topics[0]?.topicId;
+    const one = { topic, partition };
+    if (topicId === undefined || !topics[0]?.partitions[partition]) throw unknownPartition(topic, partition);
+    const end = async (isolation: 'read_committed' | 'read_uncommitted'): Promise<number> =>
+      (await listOffsets(cluster, [one], 'latest', isolation, { signal: this.signal })).get(keyOf(one)) ?? 0;
+    // The cluster answers a commit before its marker is written.
+    const last = await end('read_uncommitted');
+    while ((await end('read_committed')) < last) await sleep(cluster.clock, MARKER_MS, this.signal);
+    const first = await listOffsets(cluster, [one], 'earliest', 'read_committed', { signal: this.signal });
+    const found: Uint8Array[] = [];
+    for (let at = first.get(keyOf(one)) ?? 0; at < last; ) {
+      const read = { ...one, topicId, from: at, maxBytes: RECALL_BYTES, signal: this.signal, onBounds: () => {} };
+      const part = await reads.read(read);
+      if (!part) break;
+      found.push(...part.batches.map(batch => batch.bytes));
+      at = part.next;
+    }
+    return found;
   }
 
   commit(commit: Commit): Promise<{ ranges: OffsetRange[] }> {

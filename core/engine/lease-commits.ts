@@ -147,9 +147,11 @@ function notesOf(
   appends: readonly Append[],
   ranges: readonly AppendedRange[],
 ): MarkerNote[] {
-  const placed = ranges.map((range, i) => {
-    const origins = appends[i]?.origins;
-    const map = origins ? Buffer.from(origins.buffer, origins.byteOffset, origins.length).toString('base64') : null;
+  const outputs = ranges.filter((_, i) => !appends[i]?.isState);
+  const origins = appends.filter(({ isState }) => !isState).map(append => append.origins);
+  const placed = outputs.map((range, i) => {
+    const own = origins[i];
+    const map = own ? Buffer.from(own.buffer, own.byteOffset, own.length).toString('base64') : null;
     return { ...range, map };
   });
   const partitions = Map.groupBy(placed, ({ topic, partition }) => `${topic}/${partition}`);

@@ -104,6 +104,10 @@ class CrashableLease implements Lease {
     return this.inner.lag(from);
   }
 
+  recall(topic: string): Promise<Uint8Array[]> {
+    return before(this.crashed, this.inner.recall(topic));
+  }
+
   bounds(): { from: bigint; to: bigint } {
     return this.inner.bounds();
   }

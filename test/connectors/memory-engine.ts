@@ -326,6 +326,10 @@ class MemoryLease implements Lease {
     });
   }
 
+  async recall(topic: string): Promise<Uint8Array[]> {
+    return this.engine.log(topic, this.partition).batches.map(({ bytes }) => bytes);
+  }
+
   commit(commit: Commit): Promise<{ ranges: OffsetRange[] }> {
     const done = this.committing.then(async () => {
       await new Promise(resolve => setImmediate(resolve));

@@ -262,6 +262,33 @@ export function engineConformance(name: string, open: () => Promise<EngineFixtur
       expect(values).toEqual(Array.from({ length: 10 }, (_, i) => `o${i}`));
     });
 
+    it('recalls what the owners of a partition have committed to another topic, and nothing that was not', async () => {
+      const { engine } = await start();
+      await engine.ensureTopic({ name: 'in', partitions: 2 });
+      await engine.ensureTopic({ name: 'kept', partitions: 2 });
+      const first = collector();
+      const membership = await engine.join('g', ['in'], first);
+      const of = (all: Lease[], partition: number): Lease => all.find(one => one.partition === partition) as Lease;
+      const recalled = async (lease: Lease): Promise<string[]> => valuesOf(await lease.recall('kept'));
+      const lease = of(first.leases, 1);
+      expect(await recalled(lease)).toEqual([]);
+      await lease.commit({ next: 1n, append: [append('kept', 1, 'a', 'b')] });
+      await of(first.leases, 0).commit({ next: 1n, append: [append('kept', 0, 'other')] });
+      const half = lease.commit({ next: 2n, append: [append('kept', 1, 'half'), append('no-such-topic', 0, 'never')] });
+      await expect(half).rejects.toMatchObject({ kind: 'invalid' });
+      expect(await recalled(lease)).toEqual(['a', 'b']);
+      // What was called behind the one that failed has heard of it.
+      await new Promise(resolve => setTimeout(resolve, 5));
+      await lease.commit({ next: 2n, append: [append('kept', 1, 'c')] });
+      expect(await recalled(lease)).toEqual(['a', 'b', 'c']);
+      await membership.leave();
+      const next = collector();
+      memberships.push(await engine.join('g', ['in'], next));
+      expect(await recalled(of(next.leases, 1))).toEqual(['a', 'b', 'c']);
+      expect(await recalled(of(next.leases, 0))).toEqual(['other']);
+      await expect(of(next.leases, 0).recall('no-such-topic')).rejects.toMatchObject({ kind: 'invalid' });
+    });
+
     it('leaves no output of a commit that was refused half way', async () => {
       const { engine } = await start();
       await engine.ensureTopic({ name: 'in', partitions: 1 });
