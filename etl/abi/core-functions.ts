@@ -1,3 +1,5 @@
+import { STATE_IMPORTS, TIMER_IMPORTS } from './state-imports.ts';
+
 /* The functions on both sides of the core ABI (DESIGN 6). */
 
 export interface CoreExports {
@@ -6,6 +8,7 @@ export interface CoreExports {
   millstream_alloc(length: number): number;
   millstream_init?(ptr: number, length: number): number;
   millstream_process(ptr: number, length: number): bigint;
+  millstream_flush?(reason: number): bigint;
 }
 
 /** The functions a module may import from `millstream`: parameters and results in wasm's own words. */
@@ -13,6 +16,8 @@ export const CORE_IMPORTS: Readonly<Record<string, string>> = {
   log: 'i32 i32 i32 -> ',
   progress: 'i32 -> ',
   fail: 'i32 i32 i32 i32 i32 -> ',
+  ...STATE_IMPORTS,
+  ...TIMER_IMPORTS,
 };
 
 /** What the ABI asks a module to export, in the same words; null: not a function. */
@@ -21,4 +26,10 @@ export const CORE_EXPORTS: Readonly<Record<string, string | null>> = {
   millstream_abi_v1: ' -> i32',
   millstream_alloc: 'i32 -> i32',
   millstream_process: 'i32 i32 -> i64',
+};
+
+/** Of those it may export. */
+export const CORE_OPTIONAL_EXPORTS: Readonly<Record<string, string>> = {
+  millstream_init: 'i32 i32 -> i32',
+  millstream_flush: 'i32 -> i64',
 };

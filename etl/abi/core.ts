@@ -2,19 +2,20 @@ import { CELL, PHASE } from '../sandbox/cell.ts';
 import { asCore, HOST_INTERFACE } from './component.ts';
 import type { CoreExports } from './core-functions.ts';
 import { type Failure, type Guest, GuestFault, type GuestHost, type GuestSetup, InitRefused } from './guest.ts';
+import { GuestState } from './guest-state.ts';
 
 /*
  * Millstream's own ABI, version 1 (DESIGN 6), host side: one instance of one module.
  *
- * The guest exports memory, millstream_abi_v1, millstream_alloc, millstream_process and, if it wants, millstream_init;
- * it may import log, progress and fail from `millstream`. Whatever it does wrong ends as a GuestFault or as V8's own
- * error; after either the instance must not be used again.
+ * The guest exports memory, millstream_abi_v1, millstream_alloc, millstream_process and, if it wants, millstream_init
+ * and millstream_flush; it may import log, progress and fail from `millstream`, and what state-imports.ts says. Whatever
+ * it does wrong ends as a GuestFault or as V8's own error; after either the instance must not be used again.
  */
 
-export const CAPABILITY = { progress: 1, tombstones: 2 } as const;
+export const CAPABILITY = { progress: 1, tombstones: 2, state: 4, timers: 8 } as const;
+/** What millstream_flush is called for. */
+export const FLUSH_REASON = { timers: 1 } as const;
 const LATER_CAPABILITIES: readonly [bit: number, name: string][] = [
-  [4, 'state'],
-  [8, 'flush and timers'],
   [16, 'secrets'],
   [32, 'schemas'],
 ];
@@ -49,7 +50,8 @@ export class CoreGuest implements Guest {
   private bytes: Uint8Array<ArrayBuffer>;
   /** How many records the call under way has; -1 during init. */
   private count = -1;
-  private reportsProgress = false;
+  reportsProgress = false;
+  private readonly state: GuestState | null;
 
   /** Instantiates and initialises. Throws InitRefused, GuestFault or what V8 throws. */
   constructor(module: WebAssembly.Module, host: GuestHost, init: Uint8Array) {
@@ -57,13 +59,20 @@ export class CoreGuest implements Guest {
     this.bytes = new Uint8Array(0);
     const { cell } = host;
     cell[CELL.phase] = PHASE.init;
+    this.state = host.state ? new GuestState(host.state, cell, () => this.memory()) : null;
+    const { state } = this;
     const calls = {
       log: (level: number, ptr: number, length: number) => this.log(level, ptr, length),
-      progress: (index: number) => {
-        if (this.reportsProgress) cell[CELL.record] = index;
-      },
+      progress: state
+        ? (index: number) => {
+            if (this.reportsProgress) state.enters(index);
+          }
+        : (index: number) => {
+            if (this.reportsProgress) cell[CELL.record] = index;
+          },
       fail: (i: number, code: number, codeLength: number, text: number, textLength: number) =>
         this.fail(i, this.text(code, codeLength, 64), this.text(text, textLength, REASON_BYTES)),
+      ...state?.imports,
     };
     const instance = new WebAssembly.Instance(module, { millstream: calls, [HOST_INTERFACE]: calls });
     this.exports = asCore(instance.exports, reason =>
@@ -72,6 +81,9 @@ export class CoreGuest implements Guest {
     this.capabilities = this.exports.millstream_abi_v1();
     const refusal = refuseCapabilities(this.capabilities);
     if (refusal) throw new InitRefused(refusal);
+    if (state && (this.capabilities & (CAPABILITY.state | CAPABILITY.timers)) === 0) {
+      throw new InitRefused('the module keeps state and does not say so: it lacks capability 4 (state)');
+    }
     this.reportsProgress = (this.capabilities & CAPABILITY.progress) !== 0;
     if (this.exports.millstream_init) {
       const status = this.exports.millstream_init(this.write(init), init.length);
@@ -99,8 +111,20 @@ export class CoreGuest implements Guest {
   process(frame: Uint8Array, count: number, most: number): Uint8Array | null {
     this.count = count;
     if (this.failures.size > 0) this.failures.clear();
+    this.state?.begin(count);
     const ptr = this.write(frame);
-    const result = this.exports.millstream_process(ptr, frame.length);
+    return this.output(this.exports.millstream_process(ptr, frame.length), frame.length, most);
+  }
+
+  flush(timers: readonly string[], most: number): Uint8Array | null {
+    this.count = timers.length;
+    if (this.failures.size > 0) this.failures.clear();
+    this.state?.begin(timers.length, timers);
+    const size = timers.reduce((sum, timer) => sum + timer.length, 0);
+    return this.output(this.exports.millstream_flush?.(FLUSH_REASON.timers) ?? 0n, size, most);
+  }
+
+  private output(result: bigint, inputBytes: number, most: number): Uint8Array | null {
     if (result === 0n) return null;
     const at = Number((result >> 32n) & 0xffffffffn);
     const length = Number(result & 0xffffffffn);
@@ -114,7 +138,7 @@ export class CoreGuest implements Guest {
     if (length > most) {
       throw new GuestFault(
         'OUTPUT_TOO_LARGE',
-        `the module gave ${length} bytes for an input of ${frame.length}; ${most} are allowed`,
+        `the module gave ${length} bytes for an input of ${inputBytes}; ${most} are allowed`,
       );
     }
     return memory.subarray(at, at + length);
@@ -159,6 +183,7 @@ export class CoreGuest implements Guest {
     if (index < -1 || (!starting && index >= this.count)) {
       throw new GuestFault('BAD_OUTPUT', `the module failed record ${index} of ${this.count}`);
     }
+    if (!starting) this.state?.checkFailed(index, code, reason);
     if (!this.failures.has(index)) this.failures.set(index, { code, reason });
   }
 }

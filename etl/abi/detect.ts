@@ -1,7 +1,7 @@
 import { refused } from '../sandbox/errors.ts';
 import type { ModuleShape } from '../sandbox/module-shape.ts';
 import type { Abi } from '../sandbox/sandbox.ts';
-import { CORE_EXPORTS, CORE_IMPORTS } from './core-functions.ts';
+import { CORE_EXPORTS, CORE_IMPORTS, CORE_OPTIONAL_EXPORTS } from './core-functions.ts';
 import { COPY_RECORDS, TRANSFORM_TYPE, TRANSFORMS } from './fluvio.ts';
 import { TRANSFORM, TRANSFORM_IMPORTS } from './redpanda.ts';
 import { REGISTRY, REGISTRY_IMPORTS } from './schema-registry.ts';
@@ -31,13 +31,20 @@ export function detectAbi(shape: ModuleShape): Detected {
     for (const [name, type] of Object.entries(CORE_EXPORTS)) {
       if (type !== null) checkExport(shape, name, type);
     }
-    checkExport(shape, 'millstream_init', 'i32 i32 -> i32', true);
+    for (const [name, type] of Object.entries(CORE_OPTIONAL_EXPORTS)) checkExport(shape, name, type, true);
+    checkFlush(shape);
     return { abi: 'millstream-core', form: null };
   }
   const found = `it exports ${some([...exports.keys()])} and imports ${some(imports.map(i => `${i.module}.${i.name}`))}`;
   throw refused(
     `it speaks no ABI that is known here: ${found}; a module exports millstream_abi_v1, a Redpanda transform imports ${TRANSFORM}.check_abi_version_2, a Fluvio SmartModule imports ${COPY_RECORDS.name} and exports one of ${TRANSFORMS.join(', ')}`,
   );
+}
+
+function checkFlush({ imports, exports }: ModuleShape): void {
+  const timer = imports.find(({ name }) => name === 'timer_set' || name === 'timer_next');
+  if (!timer || exports.has('millstream_flush')) return;
+  throw refused(`it imports "millstream.${timer.name}" and does not export "millstream_flush", which timers call`);
 }
 
 function checkRedpanda(shape: ModuleShape): Detected {

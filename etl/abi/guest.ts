@@ -1,3 +1,4 @@
+import type { StepState } from '../sandbox/state/step-state.ts';
 import type { RegisteredSchema } from './schema-registry.ts';
 
 /*
@@ -21,6 +22,10 @@ export interface Guest {
    * `most`: so many bytes may come out.
    */
   process(frame: Uint8Array, count: number, most: number): Uint8Array | null | Promise<Uint8Array | null>;
+  /** It says which record it works on; a step with state goes record by record otherwise. Left out: it does not. */
+  readonly reportsProgress?: boolean;
+  /** Lets these timers come; what comes out as of `process`, a timer's place being its input index. */
+  flush?(timers: readonly string[], most: number): Uint8Array | null;
   /** Frees what a garbage collector would not see. */
   close(): void;
 }
@@ -32,8 +37,17 @@ export interface GuestHost {
   memory: { kept: Uint8Array };
   /** Records of the source partition below this offset that the step looks back at, the oldest first. */
   past: (offset: number, timestamp: number) => readonly PastRecord[];
+  /** null: the step keeps no state. */
+  state?: StateHost | null;
   /** The line is decoded only when it is wanted. Levels: 0 debug, 1 info, 2 warn, 3 error. */
   log: (level: number, line: () => string) => void;
+}
+
+/** Where a guest's state is, and who follows its records. */
+export interface StateHost {
+  readonly state: StepState;
+  /** The guest begins with this record, or this timer, of the call. Throws what ends the call before it. */
+  enters(index: number): void;
 }
 
 export interface PastRecord {

@@ -1,14 +1,25 @@
 import { coreOfComponent, isComponent } from '../abi/component-binary.ts';
 import { type Detected, detectAbi } from '../abi/detect.ts';
+import { hasTimers, isStateful } from '../abi/state-imports.ts';
 import { type ModuleShape, readShape } from './module-shape.ts';
 
-export interface Inspected extends ModuleShape, Detected {}
+export interface Inspected extends ModuleShape, Detected {
+  /** It imports the functions that ask for state. */
+  stateful: boolean;
+  /** Of those, the ones for timers. */
+  timers: boolean;
+}
 
 /** Checks a module that is to be deployed, without running it. Throws kind `invalid`, code MODULE_REFUSED. */
 export function inspect(bytes: Uint8Array): Inspected {
-  if (isComponent(bytes)) return { ...readShape(coreOfComponent(bytes)), abi: 'millstream-component', form: null };
+  if (isComponent(bytes)) {
+    const core = readShape(coreOfComponent(bytes));
+    return { ...core, abi: 'millstream-component', form: null, stateful: false, timers: false };
+  }
   const shape = readShape(bytes);
-  return { ...shape, ...detectAbi(shape) };
+  const detected = detectAbi(shape);
+  const imported = detected.abi === 'millstream-core' ? shape.imports.map(({ name }) => name) : [];
+  return { ...shape, ...detected, stateful: isStateful(imported), timers: hasTimers(imported) };
 }
 
 /** The core module that workers compile. */

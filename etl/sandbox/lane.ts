@@ -1,7 +1,15 @@
 import { closed } from './errors.ts';
-import { type Blame, type ChainMessage, FRESH_MEMORY, type OpenMessage, type StepMemory } from './messages.ts';
-import type { ChainSpec, Lane, LaneTask, TaskResult } from './sandbox.ts';
+import {
+  type Blame,
+  type ChainMessage,
+  FRESH_MEMORY,
+  type OpenMessage,
+  type RunReply,
+  type StepMemory,
+} from './messages.ts';
+import type { ChainSpec, Lane, LaneState, LaneTask, TaskResult } from './sandbox.ts';
 import type { Slot } from './slot.ts';
+import { KeptState } from './state/kept-state.ts';
 import type { Thread } from './thread.ts';
 
 /** A task from the moment it is handed in until it is answered, over as many attempts as it takes. */
@@ -28,6 +36,8 @@ export class SlotLane implements Lane {
   chain: ChainMessage | null = null;
   /** As of the last answered task. */
   memory: StepMemory[];
+  /** The same of what the steps keep; null: none keeps any. */
+  private readonly state: KeptState | null;
   /** Where the lane's instances live. */
   openIn: Thread | null = null;
   inFlight = 0;
@@ -39,7 +49,15 @@ export class SlotLane implements Lane {
   private closing: Promise<void> | null = null;
   private whenEmpty: (() => void) | null = null;
 
-  constructor(id: number, spec: ChainSpec, slot: Slot, now: () => number, whenClosed: () => void) {
+  constructor(
+    id: number,
+    spec: ChainSpec,
+    slot: Slot,
+    now: () => number,
+    whenClosed: () => void,
+    state: LaneState | null = null,
+  ) {
+    this.state = state && new KeptState(state);
     this.id = id;
     this.spec = spec;
     this.slot = slot;
@@ -79,7 +97,13 @@ export class SlotLane implements Lane {
 
   /** What the lane's instances start from in another thread. */
   openMessage(): OpenMessage | null {
-    return this.chain && { chain: this.chain, memory: this.memory };
+    return this.chain && { chain: this.chain, memory: this.memory, state: this.state?.all ?? null };
+  }
+
+  /** A task was answered: from here on another thread would go on. */
+  keep({ memory, snapshot, result: { state } }: RunReply): void {
+    this.memory = memory;
+    if (state) this.state?.add(state, snapshot);
   }
 
   /** Nothing runs any more: all that waits is rejected. */

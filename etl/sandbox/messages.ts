@@ -1,6 +1,6 @@
 import type { ErrorKind } from '../../core/base/errors.ts';
 import type { GuestSetup } from '../abi/guest.ts';
-import type { Abi, ChainOutput, ChainSpec, OnError, TaskResult } from './sandbox.ts';
+import type { Abi, ChainOutput, ChainSpec, LaneState, OnError, TaskResult } from './sandbox.ts';
 
 /* What the main thread and a worker say to each other. Everything here can be cloned. */
 
@@ -11,6 +11,8 @@ export interface ChainStepMessage {
   abi: Abi;
   setup: GuestSetup;
   onError: OnError;
+  /** null: the module keeps no state. */
+  state?: { version: number; timers: boolean; limitBytes: number } | null;
   maxFailuresInARow: number | null;
   traces: boolean;
 }
@@ -57,6 +59,8 @@ export interface Blame {
 export interface OpenMessage {
   chain: ChainMessage;
   memory: StepMemory[];
+  /** Left out: no step keeps any, or all begin with none. */
+  state?: LaneState | null;
 }
 
 export interface RunMessage {
@@ -70,6 +74,8 @@ export interface RunMessage {
   length: number;
   from: number;
   samples: number;
+  /** As in a task. */
+  tick?: number | null;
   /** Milliseconds since the epoch, for dead letters. */
   at: number;
   blame: Blame;
@@ -91,6 +97,8 @@ export interface LogLine {
 export interface RunReply {
   result: Omit<TaskResult, 'recycled'>;
   memory: StepMemory[];
+  /** All of the lane's state, as of this task, in place of the batches that gave it; null: those are short enough. */
+  snapshot: Uint8Array[] | null;
   logs: LogLine[];
   /** Log lines that were over the limit. */
   logsLost: number;

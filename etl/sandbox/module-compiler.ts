@@ -10,6 +10,7 @@ import type { ChainSpec, ChainStep, StoredModule } from './sandbox.ts';
 import type { Thread } from './thread.ts';
 import { Watchdog } from './watchdog.ts';
 
+const DEFAULT_STATE_BYTES = 64 * 1024 * 1024;
 /** The worker serves several modules when they come together. */
 const KEEP_IDLE_MS = 1000;
 /** A module that is deployed: the most that a step may give it, and the time a step gives it to start. */
@@ -46,6 +47,7 @@ export class ModuleCompiler {
       abi: step.module.abi,
       setup: setupOf(spec, step),
       onError: step.onError,
+      state: stateOf(step),
       maxFailuresInARow: step.maxFailuresInARow,
       traces: step.traces ?? false,
     }));
@@ -159,6 +161,10 @@ export class ModuleCompiler {
     this.thread?.destroy().catch(() => {});
     this.thread = null;
   }
+}
+
+function stateOf({ module, stateBytes }: ChainStep): ChainMessage['steps'][number]['state'] {
+  return module.state ? { ...module.state, limitBytes: stateBytes ?? DEFAULT_STATE_BYTES } : null;
 }
 
 function keyOf(step: ChainStep): string {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { asMillstreamError, MillstreamError } from '../../core/base/errors.ts';
-import { inspect } from './inspect.ts';
+import { inspect, type Inspected } from './inspect.ts';
 import { MAX_MODULE_BYTES } from './module-shape.ts';
 import { refused } from './errors.ts';
 import type { StoredModule } from './sandbox.ts';
@@ -22,6 +22,8 @@ export interface NewModule {
   description?: string | null;
   redacts?: boolean;
   configSchema?: object;
+  /** Of the state that it keeps; default 1. */
+  stateVersion?: number;
 }
 
 const NAME = /^[a-z0-9][a-z0-9_.-]{0,62}$/;
@@ -148,7 +150,7 @@ function readModule(wasm: string): Uint8Array {
 }
 
 function stored(bytes: Uint8Array, about: NewModule): StoredModule {
-  const { abi, form } = inspect(bytes);
+  const { abi, form, stateful, timers } = inspect(bytes);
   return {
     name: about.name,
     version: about.version,
@@ -158,11 +160,20 @@ function stored(bytes: Uint8Array, about: NewModule): StoredModule {
     bytes,
     description: about.description ?? null,
     redacts: about.redacts ?? false,
+    state: stateNeeds({ stateful, timers }, about.stateVersion),
     ...(about.configSchema ? { configSchema: about.configSchema } : {}),
   };
 }
 
-/** module.toml: name, version, description, file (default `<name>.wasm`), redacts, config_schema. */
+/** null: it keeps none. */
+export function stateNeeds(
+  { stateful, timers }: Pick<Inspected, 'stateful' | 'timers'>,
+  version = 1,
+): StoredModule['state'] {
+  return stateful ? { version, timers } : null;
+}
+
+/** module.toml: name, version, description, file (default `<name>.wasm`), redacts, state_version, config_schema. */
 function readManifest(value: unknown, file: string): NewModule & { file: string } {
   const table = value as Record<string, unknown>;
   const take = <T>(key: string, type: string, fallback: T): T => {
@@ -177,6 +188,8 @@ function readManifest(value: unknown, file: string): NewModule & { file: string 
   const version = take<string>('version', 'string', '0.0.0');
   checkNames({ name, version }, `${file}: `);
   const configSchema = take<object | null>('config_schema', 'object', null);
+  const stateVersion = take<number>('state_version', 'number', 1);
+  if (!Number.isSafeInteger(stateVersion) || stateVersion < 1) throw bad(`${file}: state_version is 1, 2, 3, …`);
   const wasm = take<string>('file', 'string', `${name}.wasm`);
   if (wasm.includes('/') || wasm.includes('\\')) throw bad(`${file}: file must lie beside module.toml`);
   return {
@@ -184,6 +197,7 @@ function readManifest(value: unknown, file: string): NewModule & { file: string 
     version,
     description: take<string | null>('description', 'string', null),
     redacts: take<boolean>('redacts', 'boolean', false),
+    stateVersion,
     file: wasm,
     ...(configSchema ? { configSchema } : {}),
   };

@@ -5,7 +5,7 @@ import type { Metrics } from '../../core/base/metrics.ts';
 import { closed } from './errors.ts';
 import { SlotLane } from './lane.ts';
 import { ModuleCompiler } from './module-compiler.ts';
-import type { ChainSpec, Lane, Sandbox, StoredModule } from './sandbox.ts';
+import type { ChainSpec, Lane, LaneState, Sandbox, StoredModule } from './sandbox.ts';
 import { Slot, type SlotHost } from './slot.ts';
 import { Thread } from './thread.ts';
 
@@ -22,6 +22,8 @@ export interface SandboxOptions {
 
 /** The spare leaves the processor to the start of everything else. */
 const SPARE_AFTER_MS = 1000;
+
+const NO_STATE: LaneState = { batches: [], partitions: 1, entries: null };
 
 /** Starts the worker threads and, a little later, the warm spare. */
 export function openSandbox(options: SandboxOptions): Sandbox {
@@ -66,7 +68,7 @@ class SlotSandbox implements Sandbox, SlotHost {
     await this.compiler.check(module);
   }
 
-  openLane(spec: ChainSpec): Lane {
+  openLane(spec: ChainSpec, state?: LaneState): Lane {
     if (this.isClosed) throw closed();
     const slot = this.slots.reduce((least, s) => (s.lanes.size < least.lanes.size ? s : least));
     const lane = new SlotLane(
@@ -75,6 +77,7 @@ class SlotSandbox implements Sandbox, SlotHost {
       slot,
       () => this.clock.now(),
       () => this.compiler.release(spec),
+      state ?? (spec.steps.some(step => step.module.state) ? NO_STATE : null),
     );
     slot.add(lane);
     this.compiler.hold(spec);

@@ -26,6 +26,15 @@ export interface StoredModule {
   redacts: boolean;
   /** From module.toml: the JSON Schema of the module's config. */
   configSchema?: object;
+  /** It imports the functions that ask for state: each step keeps its own for each partition. */
+  state?: StateNeeds | null;
+}
+
+export interface StateNeeds {
+  /** From module.toml, `state_version`: state that another version has written is refused. */
+  version: number;
+  /** It sets timers. */
+  timers: boolean;
 }
 
 export type OnError = 'dead_letter' | 'drop' | 'pass' | 'stop';
@@ -40,6 +49,8 @@ export interface ChainStep {
   /** Per record. */
   timeMs: number;
   initTimeMs: number;
+  /** What its state may hold for one partition, when the module keeps any. Left out: 64 MiB. */
+  stateBytes?: number;
   /** The policy turns into `stop` after this many failures in a row; null: never. */
   maxFailuresInARow: number | null;
   /** For SmartModules that look back; left out: they do not. */
@@ -67,6 +78,16 @@ export interface ChainSpec {
   source: { topic: string; topicId: string; partition: number };
 }
 
+/** Where a lane with state goes on. */
+export interface LaneState {
+  /** The changelog, as committed: batches, oldest first. They stay as they are while the lane lives. */
+  batches: readonly Uint8Array[];
+  /** Of the source topic. */
+  partitions: number;
+  /** How many entries the changelog must give; null: not known. */
+  entries: number | null;
+}
+
 export interface LaneTask {
   /** Verbatim batches one behind the other; the buffer is transferred to the worker and comes back as `recycled`. */
   batches: Uint8Array<ArrayBuffer>;
@@ -74,6 +95,8 @@ export interface LaneTask {
   from: number;
   /** Return up to this many before / after samples. */
   samples: number;
+  /** The partition is idle: `batches` is empty, and its time moves on to this (milliseconds since the epoch), at `from`. */
+  tick?: number;
 }
 
 export interface StepCounts {
@@ -136,9 +159,20 @@ export interface TaskResult {
   /** In step order. */
   steps: StepCounts[];
   samples: StepSample[];
+  /** What the steps that keep state have changed in it; null: none of them keeps any. */
+  state?: StateChanges | null;
   /** A step's policy says stop: outputs end before `offset`, which is the next to process once it is mended. */
   stopped: { step: string; offset: number; code: string; reason: string } | null;
   recycled: ArrayBuffer | null;
+}
+
+export interface StateChanges {
+  /** Finished batches for the changelog; none: nothing has changed. */
+  batches: Uint8Array[];
+  /** How many entries the steps keep now. */
+  entries: number;
+  /** When the next timer comes, milliseconds since the epoch; null: there is none. */
+  nextTimer: number | null;
 }
 
 export interface Lane {
@@ -153,7 +187,9 @@ export interface Sandbox {
   /** Compiles and initialises the chain once in a throw-away worker: a start function that never returns or a refused
    * config is an error here (kind `invalid`), before any record is read. */
   probe(chain: ChainSpec): Promise<void>;
-  openLane(chain: ChainSpec): Lane;
+  /** `state` left out: steps that keep any begin with none. What a task has changed is seen by the tasks behind it, also
+   * before it is committed: after a commit that failed the lane is closed, and another one opened with what is committed. */
+  openLane(chain: ChainSpec, state?: LaneState): Lane;
   /** Compiles it in a throw-away worker, as a lane would; kind `invalid`, code MODULE_REFUSED. */
   check(module: StoredModule): Promise<void>;
   close(): Promise<void>;

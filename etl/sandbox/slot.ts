@@ -119,6 +119,7 @@ export class Slot {
       length: queued.length,
       from: task.from,
       samples: task.samples,
+      tick: task.tick ?? null,
       at: queued.at,
       blame: queued.blame,
     };
@@ -147,7 +148,7 @@ export class Slot {
     if (queued.kept) this.buffers.giveBack(queued.kept);
     if (lane.broken) queued.reject(lane.broken);
     else if (reply.ok === 'run') {
-      lane.memory = reply.reply.memory;
+      lane.keep(reply.reply);
       this.log(lane, reply.reply);
       queued.resolve({ ...reply.reply.result, recycled: reply.recycled });
     } else {

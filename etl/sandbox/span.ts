@@ -45,6 +45,15 @@ export class StepInput {
     return this.helper.originOf(this.table, this.nth(span.from, 0));
   }
 
+  /** A span in two, the last one first: from its n-th record on, and what is before it. */
+  split(span: Span, n: number): Span[] {
+    const at = this.nth(span.from, n);
+    return [
+      { ...span, from: at, first: span.first + n, alone: false },
+      { ...span, to: at, alone: false },
+    ];
+  }
+
   /** A span in three, the last one first: what is behind its n-th record, that record, and what is before it. */
   around(span: Span, n: number, alone: boolean): Span[] {
     const at = this.nth(span.from, n);

@@ -14,6 +14,9 @@ import { initFailed } from './errors.ts';
 import type { FrameHelper, Table } from './frame-helper/frame-helper.ts';
 import { type Blame, type ChainStepMessage, MODE, type StepMemory } from './messages.ts';
 import { type Span, StepInput } from './span.ts';
+import { CallWrites, TimerDue } from './state/call-writes.ts';
+import { firstDue, timersTable, timesOf } from './state/timers.ts';
+import type { StepState } from './state/step-state.ts';
 import { type Destination, type FailedRecord, Verdicts } from './verdicts.ts';
 
 /** One call holds at most this much (DESIGN 3); a single record may be bigger. */
@@ -21,17 +24,32 @@ const CALL_RECORDS = 1000;
 const CALL_BYTES = 1024 * 1024;
 /** More lines of one call are lost: nobody would be shown them anyway. */
 const CALL_LOG_LINES = 100;
+/** Places of timers within a task are counted from here on: none of them is a record's. */
+const TIMER_PLACES = 2 ** 30;
 
 export interface StepRun extends Destination {
   input: Table;
   partition: number;
   blame: Blame;
+  /** No record comes, but the time does: milliseconds since the epoch. Left out: it moves with the records. */
+  tick?: number | null;
+  /** Offset that a tick is at. */
+  tickOffset?: number;
 }
 
 type Outcome =
   | { output: Uint8Array | null; failed: FailedRecord[] }
   /** `record`: which one of the call, as far as the guest has said; -1: unknown. */
-  | { fault: Failure; record: number };
+  | { fault: Failure; record: number }
+  | TimerDue;
+
+/** What is worked off in spans: the step's records, or timers that have come. */
+interface Feed {
+  input: StepInput;
+  verdicts: Verdicts;
+  /** By index; null: these are records. */
+  timers: readonly string[] | null;
+}
 
 /**
  * One step of one lane: keeps its instance and hands it records. Whatever goes wrong costs the record that is at fault
@@ -52,13 +70,16 @@ export class StepRunner {
   /** Log lines of the call under way: they count only when the call does. */
   private lines: [level: number, line: string][] = [];
   private run!: StepRun;
-  private input!: StepInput;
-  private verdicts!: Verdicts;
+  private feed!: Feed;
+  private readonly writes: CallWrites | null;
+  private timersSeen = 0;
 
+  /** `state` null: the step keeps none. */
   constructor(
     index: number,
     step: ChainStepMessage,
     memory: StepMemory,
+    state: StepState | null,
     shared: { helper: FrameHelper; cell: Int32Array },
     log: (level: number, line: string) => void,
   ) {
@@ -68,7 +89,9 @@ export class StepRunner {
     this.shared = shared;
     this.cell = shared.cell;
     this.log = log;
-    this.host = { cell: shared.cell, log: this.collectLine, memory: this.memory, past: () => [] };
+    this.writes = state && new CallWrites(state, record => this.guest?.failures.has(record) ?? false);
+    const { cell } = shared;
+    this.host = { cell, log: this.collectLine, memory: this.memory, past: () => [], state: this.writes };
   }
 
   /** The worker may replace it between two tasks. */
@@ -102,19 +125,31 @@ export class StepRunner {
 
   /** Runs the step over all of its input. Throws Stop when the policy says so. */
   async process(run: StepRun): Promise<Verdicts> {
-    const { memory } = this;
+    const { memory, writes } = this;
     this.run = run;
+    this.timersSeen = 0;
     memory.mode = Math.max(memory.mode, run.blame.modes[this.index] ?? MODE.frames);
-    const skip = !(await this.start()).takesTombstones;
-    this.input = new StepInput(this.helper, run.input, skip);
-    this.verdicts = new Verdicts(this.helper, this.input, run, this.step, memory);
-    if (run.input.count > 0) await this.runSpans(this.input.whole);
-    return this.verdicts;
+    const guest = await this.start();
+    // Without progress nobody knows which record has written what.
+    if (writes && guest.reportsProgress !== true) memory.mode = Math.max(memory.mode, MODE.single);
+    const input = new StepInput(this.helper, run.input, !guest.takesTombstones);
+    const verdicts = new Verdicts(this.helper, input, run, this.step, memory, writes !== null);
+    this.feed = { input, verdicts, timers: null };
+    if (run.input.count > 0) await this.runSpans(input.whole);
+    if (typeof run.tick === 'number' && writes && this.hasTimers) {
+      await this.flush({ time: run.tick, origin: 0, offset: run.tickOffset ?? 0 });
+      writes.state.time = Math.max(writes.state.time, run.tick);
+    }
+    return verdicts;
   }
 
-  /** Works off a stack of spans, in record order; a span that fails comes back in smaller ones. */
+  private get hasTimers(): boolean {
+    return this.step.state?.timers ?? false;
+  }
+
+  /** Works off a stack of spans, in order; a span that fails comes back in smaller ones. */
   private async runSpans(whole: Span): Promise<void> {
-    const { input, verdicts } = this;
+    const { input, verdicts, timers } = this.feed;
     const { raw } = this.helper;
     const work: Span[] = [whole];
     for (let span = work.pop(); span; span = work.pop()) {
@@ -129,9 +164,17 @@ export class StepRunner {
         work.push(...input.around(part, marked - part.first, false));
         continue;
       }
+      if (count > 0 && timers === null && this.hasTimers) {
+        const cut = await this.letTimersCome(part);
+        if (cut !== null) {
+          work.push(...input.split(part, cut));
+          continue;
+        }
+      }
       const condemned = this.condemned(part, count);
       if (count === 0 || condemned) {
         verdicts.take(part, count, null, condemned ? [condemned] : []);
+        if (condemned) this.passOver(part);
         continue;
       }
       const alone = part.alone || marked !== null;
@@ -143,9 +186,14 @@ export class StepRunner {
       }
       const wasFresh = this.fresh;
       this.close();
-      if (count === 1) {
+      if (fault instanceof TimerDue) {
+        work.push(...input.split(part, fault.record));
+      } else if (count === 1) {
         if (!alone && !wasFresh) work.push({ ...part, alone: true });
-        else verdicts.take(part, 1, null, [{ index: input.nth(part.from, 0), ...fault.failure }]);
+        else {
+          verdicts.take(part, 1, null, [{ index: input.nth(part.from, 0), ...fault.failure }]);
+          this.passOver(part);
+        }
       } else if (fault.record >= 0 && fault.record < count) {
         work.push(...input.around(part, fault.record, true));
       } else {
@@ -169,11 +217,60 @@ export class StepRunner {
   /** What earlier attempts have found out about the one record of this span. */
   private condemned(span: Span, count: number): FailedRecord | null {
     if (count !== 1 || this.run.blame.condemned.length === 0) return null;
-    const origin = this.input.originOf(span);
+    const { input } = this.feed;
+    const origin = input.originOf(span);
     const found = this.run.blame.condemned.find(
       each => each.step === this.index && each.ordinal === span.first && each.origin === origin,
     );
-    return found ? { index: this.input.nth(span.from, 0), code: found.code, reason: found.reason } : null;
+    return found ? { index: input.nth(span.from, 0), code: found.code, reason: found.reason } : null;
+  }
+
+  /** Lets the timers come whose time the first record of this span brings. Returns how many records fit before the next
+   * one comes; null: all of them. */
+  private async letTimersCome(span: Span): Promise<number | null> {
+    const { state } = this.writes as CallWrites;
+    const times = timesOf(this.helper, this.feed.input, span);
+    const time = Math.max(state.time, times[0] as number);
+    if (state.nextTimer <= time) {
+      const { origin, offset } = this.helper.entry(this.feed.input.table, this.feed.input.nth(span.from, 0));
+      await this.flush({ time, origin, offset });
+    }
+    return firstDue(times, state);
+  }
+
+  /** Calls the guest for all timers that have come at that time; what it gives comes before the record of that origin. */
+  private async flush(trigger: { time: number; origin: number; offset: number }): Promise<void> {
+    const { helper, feed, run, memory, step } = this;
+    const { state } = this.writes as CallWrites;
+    if (trigger.time > state.time) state.time = trigger.time;
+    const timers = state.due(state.time);
+    if (timers.length === 0) return;
+    const input = new StepInput(helper, timersTable(helper, timers, trigger), false);
+    // There is no record that could go on unchanged.
+    const policy = { ...step, onError: step.onError === 'pass' ? 'drop' : step.onError } as const;
+    const verdicts = new Verdicts(helper, input, run, policy, memory, true);
+    this.feed = { input, verdicts, timers };
+    state.isFlushing = true;
+    try {
+      await this.runSpans({ ...input.whole, first: TIMER_PLACES + this.timersSeen });
+    } finally {
+      state.isFlushing = false;
+      this.feed = feed;
+    }
+    this.timersSeen += timers.length;
+    feed.verdicts.addTimers(verdicts);
+  }
+
+  /** The one record, or timer, of this span is done without a call that went well. */
+  private passOver(span: Span): void {
+    const { writes, feed } = this;
+    if (!writes) return;
+    const timer = feed.timers?.[span.from];
+    if (timer !== undefined) writes.state.timers.set(timer, undefined);
+    else if (this.hasTimers) {
+      const [time = 0] = timesOf(this.helper, feed.input, span);
+      if (time > writes.state.time) writes.state.time = time;
+    }
   }
 
   /** Runs one call and takes what it gave; a fault leaves nothing behind. */
@@ -182,41 +279,61 @@ export class StepRunner {
     count: number,
     bytes: number,
     alone: boolean,
-  ): Promise<{ failure: Failure; record: number } | null> {
+  ): Promise<{ failure: Failure; record: number } | TimerDue | null> {
+    const { verdicts } = this.feed;
     const { kept } = this.memory;
     const outcome = await this.enterGuest(span, count, bytes, alone);
-    const failure =
-      'fault' in outcome ? outcome.fault : this.verdicts.take(span, count, outcome.output, outcome.failed);
+    if (outcome instanceof TimerDue) {
+      this.lines = [];
+      return outcome;
+    }
+    const failedBefore = verdicts.failed.length;
+    const failure = 'fault' in outcome ? outcome.fault : verdicts.take(span, count, outcome.output, outcome.failed);
     if (!failure) {
+      // Refused for what it gave, after the guest had returned.
+      if (this.writes && count === 1 && verdicts.failed.length > failedBefore) this.takeBackWrites(span);
       this.keepLines();
       return null;
     }
+    this.writes?.rollBack();
     this.lines = [];
     this.memory.kept = kept;
     return { failure, record: 'fault' in outcome ? outcome.record : -1 };
   }
 
+  private takeBackWrites(span: Span): void {
+    this.writes?.rollBackWrites();
+    this.passOver(span);
+  }
+
   private async enterGuest(span: Span, count: number, bytes: number, alone: boolean): Promise<Outcome> {
-    const { helper, cell, input } = this;
+    const { helper, cell, writes } = this;
+    const { input, timers } = this.feed;
     if ((alone || this.memory.mode === MODE.fresh) && !this.fresh) this.close();
     const guest = await this.start();
     const memoryBefore = guest.memoryBytes;
     const mark = helper.raw.mark();
-    const at = helper.reserve(bytes);
-    helper.raw.frame(input.table.at, span.from, span.to, input.skip, at, this.run.partition);
+    const at = timers ? 0 : helper.reserve(bytes);
+    if (!timers) helper.raw.frame(input.table.at, span.from, span.to, input.skip, at, this.run.partition);
     cell[CELL.step] = this.index;
     cell[CELL.call] = (cell[CELL.call] as number) + 1;
     cell[CELL.record] = count === 1 ? 0 : -1;
     cell[CELL.count] = count;
     cell[CELL.first] = span.first;
     cell[CELL.origin] = input.originOf(span);
+    const most = OUTPUT_FACTOR * bytes + OUTPUT_BYTES_PER_RECORD * count;
+    if (writes) this.beginWrites(writes, span);
     cell[CELL.phase] = alone ? PHASE.alone : PHASE.call;
     try {
-      const most = OUTPUT_FACTOR * bytes + OUTPUT_BYTES_PER_RECORD * count;
-      const output = await guest.process(helper.memory.subarray(at, at + bytes), count, most);
+      const output = timers
+        ? (guest.flush?.(timers.slice(span.from, span.to), most) ?? null)
+        : await guest.process(helper.memory.subarray(at, at + bytes), count, most);
       this.fresh = false;
+      writes?.end(count - 1);
       return { output, failed: guest.failures.size > 0 ? this.failuresOf(guest, span) : [] };
     } catch (error) {
+      writes?.rollBack();
+      if (error instanceof TimerDue) return error;
       if (error instanceof InitRefused) throw this.initFailed(error);
       if (this.step.traces && error instanceof Error && error.stack) this.log(3, error.stack);
       const record = error instanceof GuestFault ? error.record : (cell[CELL.record] as number);
@@ -230,10 +347,17 @@ export class StepRunner {
     }
   }
 
+  private beginWrites(writes: CallWrites, span: Span): void {
+    const { input, timers } = this.feed;
+    writes.begin(!timers && this.hasTimers ? timesOf(this.helper, input, span) : null, () => {
+      for (const timer of timers?.slice(span.from, span.to) ?? []) writes.state.timers.set(timer, undefined);
+    });
+  }
+
   private failuresOf(guest: Guest, span: Span): FailedRecord[] {
     return [...guest.failures]
       .toSorted(([a], [b]) => a - b)
-      .map(([n, failure]) => ({ index: this.input.nth(span.from, n), ...failure }));
+      .map(([n, failure]) => ({ index: this.feed.input.nth(span.from, n), ...failure }));
   }
 
   private initFailed(error: unknown): Error {

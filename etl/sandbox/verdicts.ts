@@ -1,6 +1,6 @@
 import { bodySize, readBody, writeBody } from '../../core/engine/records.ts';
 import { type Failure, OUTPUT_BYTES_PER_RECORD, OUTPUT_FACTOR } from '../abi/guest.ts';
-import { type Accepted, type FrameHelper, type Table, VERDICT } from './frame-helper/frame-helper.ts';
+import { type Accepted, type Entry, type FrameHelper, type Table, VERDICT } from './frame-helper/frame-helper.ts';
 import type { ChainStepMessage, StepMemory } from './messages.ts';
 import type { StepCounts } from './sandbox.ts';
 import type { Span, StepInput } from './span.ts';
@@ -27,6 +27,12 @@ export class Stop {
   }
 }
 
+/** A timer that its step could not process: `entry` stands for it. */
+export interface FailedTimer {
+  entry: Entry;
+  failure: Failure;
+}
+
 /** Where a step's records go. */
 export interface Destination {
   next: Table;
@@ -40,13 +46,24 @@ export class Verdicts {
   readonly counts: StepCounts = { in: 0, emitted: 0, dropped: 0, passed: 0, dead: 0, out: 0, nanoseconds: 0 };
   /** In record order, those that the policy passed or dropped included. */
   readonly failed: FailedRecord[] = [];
+  readonly failedTimers: FailedTimer[] = [];
   private readonly helper: FrameHelper;
   private readonly input: StepInput;
   private readonly to: Destination;
   private readonly step: ChainStepMessage;
   private readonly memory: StepMemory;
+  /** What a record of one call is refused for afterwards has been seen by those behind it: they run alone. */
+  private readonly isStateful: boolean;
 
-  constructor(helper: FrameHelper, input: StepInput, to: Destination, step: ChainStepMessage, memory: StepMemory) {
+  constructor(
+    helper: FrameHelper,
+    input: StepInput,
+    to: Destination,
+    step: ChainStepMessage,
+    memory: StepMemory,
+    isStateful = false,
+  ) {
+    this.isStateful = isStateful;
     this.helper = helper;
     this.input = input;
     this.to = to;
@@ -71,6 +88,10 @@ export class Verdicts {
       return { code: 'BAD_OUTPUT', reason: accepted.fault };
     }
     const tooLarge = 'tooLarge' in accepted;
+    if (tooLarge && this.isStateful && count > 1) {
+      for (let i = span.from; i < span.to; i++) helper.setVerdict(table, i, VERDICT.none);
+      return { code: 'OUTPUT_TOO_LARGE', reason: 'the module gave too much for a record' };
+    }
     if (tooLarge) this.addTooLarge(span, failed);
     const passes = this.step.onError === 'pass' && failed.length > 0;
     const originals = passes ? failed.map(record => this.passOn(record)) : [];
@@ -84,6 +105,14 @@ export class Verdicts {
     this.count(count, accepted as Accepted);
     this.judge(span, failed);
     return null;
+  }
+
+  /** What came of timers: they are no inputs of the step, what they gave is output. */
+  addTimers({ counts, failed, input }: Verdicts): void {
+    this.counts.out += counts.out;
+    for (const { index, code, reason } of failed) {
+      this.failedTimers.push({ entry: this.helper.entry(input.table, index), failure: { code, reason } });
+    }
   }
 
   private addTooLarge(span: Span, failed: FailedRecord[]): void {

@@ -11,6 +11,9 @@ import {
 } from './messages.ts';
 import type { StepCounts, StepSample, TaskResult } from './sandbox.ts';
 import { sampleAfter, sampleBefore } from './samples.ts';
+import { ChainState } from './state/changelog.ts';
+import { timerKey } from './state/step-state.ts';
+import { timersTable } from './state/timers.ts';
 import { StepRunner } from './step-runner.ts';
 import { listRecords } from './task-input.ts';
 import { endsOf, finishedBatches } from './task-output.ts';
@@ -27,11 +30,15 @@ export interface WorkerShared {
   now(): number;
 }
 
+type Outcome = Omit<TaskResult, 'recycled' | 'state'>;
+
 /** One lane inside its worker: the chain's instances, and the tasks run through them one after the other. */
 export class WorkerLane {
   private readonly chain: ChainMessage;
   private readonly shared: WorkerShared;
   private readonly steps: StepRunner[];
+  /** null: no step keeps any. */
+  private readonly state: ChainState | null;
   /** Once stopped, nothing more runs: the records behind belong to whoever mends it. */
   private stopped: TaskResult['stopped'] = null;
   private logs: LogLine[] = [];
@@ -42,9 +49,11 @@ export class WorkerLane {
   constructor(open: OpenMessage, shared: WorkerShared) {
     this.chain = open.chain;
     this.shared = shared;
+    this.state = stateOf(open);
     this.steps = open.chain.steps.map((step, i) => {
       const memory = open.memory[i] ?? FRESH_MEMORY;
-      return new StepRunner(i, step, memory, shared, (level, line) => this.log(step.name, level, line));
+      const state = this.state?.steps.get(step.name) ?? null;
+      return new StepRunner(i, step, memory, state, shared, (level, line) => this.log(step.name, level, line));
     });
   }
 
@@ -65,6 +74,7 @@ export class WorkerLane {
     this.logs = [];
     this.logsLost = 0;
     const before = this.steps.map(({ memory }) => ({ ...memory }));
+    const mark = this.state?.mark();
     let result = this.stopped ? this.nothing() : await this.attempt(message, batches, Number.POSITIVE_INFINITY);
     while (result instanceof Stop) {
       // What comes before the record goes out; the same again without it and what follows gives exactly that.
@@ -73,11 +83,14 @@ export class WorkerLane {
         memory.failuresInARow = before[i]?.failuresInARow ?? 0;
         memory.kept = before[i]?.kept ?? FRESH_MEMORY.kept;
       });
+      if (mark) this.state?.rollBack(mark);
       this.stopped = { step: stop.step, offset: stop.offset, ...stop.failure };
       result = await this.attempt(message, batches, stop.origin);
     }
+    const state = this.state?.changes(message.at) ?? null;
     return {
-      result: { ...result, stopped: this.stopped },
+      result: { ...result, stopped: this.stopped, state },
+      snapshot: this.state?.snapshot(message.at) ?? null,
       memory: this.steps.map(step => ({ ...step.memory })),
       logs: this.logs,
       logsLost: this.logsLost,
@@ -85,15 +98,13 @@ export class WorkerLane {
   }
 
   /** Runs the records whose origin is below `end`. */
-  private async attempt(
-    message: RunMessage,
-    batches: Uint8Array,
-    end: number,
-  ): Promise<Omit<TaskResult, 'recycled'> | Stop> {
+  private async attempt(message: RunMessage, batches: Uint8Array, end: number): Promise<Outcome | Stop> {
     const { chain } = this;
     const { helper } = this.shared;
     helper.reset();
-    const source = listRecords(helper, batches, message.from);
+    const tick = end === Number.POSITIVE_INFINITY ? (message.tick ?? null) : null;
+    const source =
+      typeof message.tick === 'number' ? tickTable(helper, message) : listRecords(helper, batches, message.from);
     source.count = Math.min(source.count, end);
     const counts: StepCounts[] = [];
     const letters: Letter[] = [];
@@ -116,6 +127,8 @@ export class WorkerLane {
           routes: chain.outputs.length,
           partition: chain.source.partition,
           blame: message.blame,
+          tick,
+          tickOffset: message.from,
         });
         done.counts.nanoseconds = Math.round((this.shared.now() - started) * 1e6);
         counts.push(done.counts);
@@ -123,6 +136,7 @@ export class WorkerLane {
         if (runner.step.onError === 'dead_letter') {
           for (const failure of done.failed)
             letters.push({ step: i, entry: helper.entry(input, failure.index), failure });
+          for (const failed of done.failedTimers) letters.push({ step: i, ...failed });
         } else if (runner.step.onError === 'pass') {
           for (const { index } of done.failed) passed.add(helper.originOf(input, index));
         }
@@ -133,18 +147,25 @@ export class WorkerLane {
       if (error instanceof Stop) return error;
       throw error;
     }
+    const outputs = left ? finishedBatches(helper, left, chain) : [];
+    const dead = deadBatch(helper, source, letters, chain, message.at);
+    if (typeof message.tick === 'number') {
+      // No source record is at its beginning.
+      const unknown = outputs.map(output => ({ ...output, origins: null }));
+      return { ...this.nothing(), outputs: unknown, dead, steps: counts, stopped: null };
+    }
     return {
       records: source.count,
       ends: endsOf(helper, source.count, left, passed, new Set(letters.map(({ entry }) => entry.origin))),
-      outputs: left ? finishedBatches(helper, left, chain) : [],
-      dead: deadBatch(helper, source, letters, chain, message.at),
+      outputs,
+      dead,
       steps: counts,
       samples,
       stopped: null,
     };
   }
 
-  private nothing(): Omit<TaskResult, 'recycled'> {
+  private nothing(): Outcome {
     const none = { in: 0, emitted: 0, dropped: 0, passed: 0, dead: 0, out: 0, nanoseconds: 0 };
     const steps = this.steps.map(() => ({ ...none }));
     return {
@@ -167,4 +188,16 @@ export class WorkerLane {
     if (++this.logCount > LOG_LINES_PER_SECOND) this.logsLost++;
     else this.logs.push({ step, level, line });
   }
+}
+
+function stateOf({ chain, state }: OpenMessage): ChainState | null {
+  const partitions = state?.partitions ?? 1;
+  const specs = chain.steps.flatMap(({ name, state: own }) => (own ? { step: name, partitions, ...own } : []));
+  return specs.length > 0 ? new ChainState(specs, state?.batches ?? [], state?.entries ?? null) : null;
+}
+
+/** What stands for the source record of a tick: nothing, at the offset and the time of the tick. */
+function tickTable(helper: FrameHelper, { from, tick }: RunMessage): Table {
+  const table = timersTable(helper, [timerKey(tick ?? 0, '')], { origin: 0, offset: from });
+  return { ...table, count: 0 };
 }

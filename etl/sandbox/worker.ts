@@ -74,6 +74,8 @@ async function run(message: RunMessage): Promise<unknown> {
   const done: Reply = { ok: 'run', reply: await lane.run(message, batches), recycled: message.buffer };
   const transfer: ArrayBuffer[] = [message.buffer];
   for (const { batch } of done.reply.result.outputs) transfer.push(batch.buffer as ArrayBuffer);
+  for (const batch of done.reply.result.state?.batches ?? []) transfer.push(batch.buffer as ArrayBuffer);
+  for (const batch of done.reply.snapshot ?? []) transfer.push(batch.buffer as ArrayBuffer);
   if (done.reply.result.dead) transfer.push(done.reply.result.dead.batch.buffer as ArrayBuffer);
   return move({ [transferableSymbol]: transfer, [valueSymbol]: done });
 }

@@ -10,11 +10,15 @@ import { main as compile } from 'assemblyscript/asc';
  */
 const SDK = fileURLToPath(new URL('./assembly', import.meta.url));
 
-const ENTRY = `
+const entry = (imports: readonly string[]): string => {
+  const has = (prefix: string): boolean => imports.some(name => name.startsWith(prefix));
+  // DESIGN 6: 1 reports progress, 2 takes tombstones, 4 state, 8 timers.
+  const bits = 1 | (has('state_') ? 4 : 0) | (has('time') ? 8 : 0);
+  return `
 import * as author from "./assembly/index";
 import * as sdk from "millstream/assembly/module";
 export function millstream_abi_v1(): i32 {
-  return isDefined(author.tombstones) ? 3 : 1;
+  return isDefined(author.tombstones) ? ${bits | 2} : ${bits};
 }
 export function millstream_alloc(length: i32): usize {
   return sdk.allocate(length);
@@ -30,7 +34,17 @@ export function millstream_process(ptr: usize, length: i32): i64 {
   while (sdk.next()) author.transform(sdk.record, sdk.output);
   return sdk.close();
 }
+${
+  has('timer_set')
+    ? `export function millstream_flush(reason: i32): i64 {
+  sdk.openFlush();
+  while (sdk.nextTimer()) author.onTimer(sdk.record, sdk.output);
+  return sdk.close();
+}`
+    : ''
+}
 `;
+};
 
 const FLAGS = ['--runtime', 'stub', '--enable', 'simd', '--use', 'abort=~lib/millstream/assembly/host/abort'];
 const OPTIMIZED = ['-O3', '--noAssert'];
@@ -42,9 +56,16 @@ export interface CompileOptions {
 
 /** Compiles `<folder>/assembly/index.ts`. Throws an Error whose message is what the compiler said. */
 export async function compileModule(folder: string, options: CompileOptions = {}): Promise<Uint8Array> {
+  const wasm = await compileWith(entry([]), folder, options);
+  // What the module asks of the host is known once it is compiled: then it says so, and exports what is called for it.
+  const imports = WebAssembly.Module.imports(new WebAssembly.Module(wasm)).map(({ name }) => name);
+  return imports.some(name => /^(state|time)/.test(name)) ? compileWith(entry(imports), folder, options) : wasm;
+}
+
+async function compileWith(source: string, folder: string, options: CompileOptions): Promise<Uint8Array> {
   const sdkPrefix = /^node_modules[\\/]millstream[\\/]assembly(?:[\\/]|(?=\.ts$))/;
   const read = async (name: string): Promise<string | null> => {
-    if (name === 'entry.ts') return ENTRY;
+    if (name === 'entry.ts') return source;
     const path = sdkPrefix.test(name) ? join(SDK, name.replace(sdkPrefix, '')) : join(folder, name);
     if (!sdkPrefix.test(name) && !/^assembly[\\/]/.test(name)) return null;
     return readFile(path, 'utf8').catch(() => null);

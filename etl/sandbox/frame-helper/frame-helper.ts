@@ -177,6 +177,10 @@ export class FrameHelper {
     return this.view.getUint32(table.at + index * ENTRY_BYTES, true);
   }
 
+  timestampOf(table: Table, index: number): number {
+    return Number(this.view.getBigInt64(table.at + index * ENTRY_BYTES + 16, true));
+  }
+
   isTombstone(table: Table, index: number): boolean {
     return this.view.getUint32(table.at + index * ENTRY_BYTES + 32, true) !== 0;
   }

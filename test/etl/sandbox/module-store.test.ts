@@ -41,6 +41,7 @@ test('a module is read from its folder, with its defaults', () => {
       bytes: Buffer.from(wasm),
       description: null,
       redacts: false,
+      state: null,
     },
   ]);
 });

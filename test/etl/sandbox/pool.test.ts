@@ -184,8 +184,8 @@ describe('starting a module', () => {
   });
 
   test.each([
-    [4, /capability 4 \(state\)/],
-    [9, /capability 8 \(flush and timers\)/],
+    [16, /capability 16 \(secrets\)/],
+    [33, /capability 32 \(schemas\)/],
     [64, /unknown capability bits/],
     [-1, /capability/],
   ])('capability bits %i are refused', async (capabilities, says) => {
