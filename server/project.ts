@@ -128,6 +128,7 @@ export function chainSteps(plan: PipelinePlan, modules: ModuleStore, settings: S
       memoryBytes: Math.min(step.memoryBytes, etl.memory_limit_bytes),
       timeMs: Math.min(step.timeMs, etl.execution_timeout_ms),
       initTimeMs: INIT_TIME_MS,
+      ...(step.stateBytes === undefined ? {} : { stateBytes: step.stateBytes }),
       maxFailuresInARow: step.maxFailuresInARow,
       ...(step.lookBack && { lookBack: step.lookBack }),
       ...(schemas && module.abi === 'redpanda' && { schemas }),

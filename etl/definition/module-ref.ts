@@ -26,6 +26,8 @@ export interface FoundModule {
   abi: Abi;
   /** It takes something out of the record: `on_error = "pass"` would let that through. */
   redacts: boolean;
+  /** It keeps state; `timers`: it sets timers too. null, left out: it keeps none. */
+  state?: { timers: boolean } | null;
   /** JSON Schema of its config. */
   configSchema?: object;
 }

@@ -2,7 +2,7 @@ import { suggest } from '../../core/config/did-you-mean.ts';
 import type { Path } from '../../core/config/toml.ts';
 import type { Checker } from './checker.ts';
 import { checkModuleConfig } from './module-config.ts';
-import { parseModuleRef } from './module-ref.ts';
+import { type FoundModule, parseModuleRef } from './module-ref.ts';
 import type { ConnectorPlan, OutputPlan, PipelinePlan, SinkPlan, StepPlan, TestPlan } from './plan.ts';
 import { connectorsOf, outputNames, outputTopic, sourceTopic } from './rules.ts';
 import type { ConnectorSchemas, PipelineFile, SinkTable } from './schema.ts';
@@ -68,6 +68,7 @@ function stepOf(step: PipelineFile['step'][number], index: number, checker: Chec
         const why = 'what it should take out would go through on an error: use "dead_letter", "drop" or "stop"';
         checker.error([...path, 'on_error'], `\`${ref.name}\` redacts, so \`on_error\` cannot be "pass"`, why);
       }
+      checkState(found, path, checker);
       config = checkModuleConfig(found, step.config, [...path, 'config'], checker);
       if (step.look_back && found.abi !== 'fluvio') {
         const why = 'only Fluvio SmartModules look back';
@@ -91,8 +92,20 @@ function stepOf(step: PipelineFile['step'][number], index: number, checker: Chec
     memoryBytes: step.limits.memory,
     timeMs: step.limits.time,
     maxFailuresInARow: step.max_failures?.in_a_row ?? null,
+    stateBytes: step.limits.state,
+    idleMs: step.idle_after,
     ...(step.look_back && { lookBack: { last: step.look_back.last ?? null, ageMs: step.look_back.age ?? null } }),
   };
+}
+
+/** Keys of a step that mean nothing to this module. */
+function checkState({ name, state }: FoundModule, path: Path, checker: Checker): void {
+  if (!state && checker.document.has([...path, 'limits', 'state'])) {
+    checker.warning([...path, 'limits', 'state'], `\`${name}\` keeps no state`, 'leave `state` out', 'key');
+  }
+  if (!state?.timers && checker.document.has([...path, 'idle_after'])) {
+    checker.warning([...path, 'idle_after'], `\`${name}\` sets no timers`, 'leave `idle_after` out', 'key');
+  }
 }
 
 function sinkOf(name: string, sink: SinkTable, outputs: OutputPlan[], checker: Checker): SinkPlan {

@@ -27,6 +27,13 @@ export function deadLetterSpec(topic: string, partitions: number) {
   return { name: topic, partitions, configs: { 'retention.ms': '-1' } };
 }
 
+/** The changelog of what a pipeline's steps keep, of each key the newest: small segments, so that little of it has to be
+ * read that is not the newest. */
+export function stateSpec(pipeline: string, partitions: number) {
+  const configs = { 'cleanup.policy': 'compact', 'segment.bytes': String(8 * 2 ** 20) };
+  return { name: `${pipeline}.state`, partitions, configs };
+}
+
 export interface SourcePlan {
   topic: string;
   start: 'earliest' | 'latest';
@@ -49,6 +56,10 @@ export interface StepPlan {
   memoryBytes: number;
   timeMs: number;
   maxFailuresInARow: number | null;
+  /** What its state may hold for one partition, if its module keeps any; left out: 64 MiB. */
+  stateBytes?: number;
+  /** A partition without records for so long goes on by the clock, if its module sets timers; left out: 10 s. */
+  idleMs?: number;
   /** Left out: the module is shown nothing of the past. */
   lookBack?: LookBack;
 }

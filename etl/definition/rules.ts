@@ -74,6 +74,7 @@ function checkOutputs(file: PipelineFile, checker: Checker): void {
   const writers = new Map<string, string>([
     [`${file.name}.dead`, 'the dead letters'],
     [`${file.name}.replay`, 'the replays of dead letters'],
+    [`${file.name}.state`, 'the state of the steps'],
   ]);
   for (const name of outputNames(file)) {
     const declared = file.outputs[name];
@@ -92,6 +93,9 @@ function checkOutputs(file: PipelineFile, checker: Checker): void {
       const why = 'add `partition_by = "key"`, or leave `partitions` out';
       checker.error(['outputs', name, 'partitions'], 'an output has as many partitions as its source', why, 'key');
     }
+  }
+  if (source === `${file.name}.state`) {
+    checker.error(['source', 'topic'], "a pipeline cannot read its own steps' state", 'choose another topic');
   }
   if (source === `${file.name}.dead`) {
     checker.error(['source', 'topic'], 'a pipeline cannot read its own dead letters', 'replay them instead');

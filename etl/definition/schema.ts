@@ -46,12 +46,18 @@ const stepSchema = z.strictObject({
         .default(64 * 2 ** 20)
         .describe('Memory of one instance. Default "64MiB".'),
       time: duration({ min: 1 }).default(5000).describe('Time for one record. Default "5s".'),
+      state: size({ min: 1024, max: 2 ** 30 })
+        .default(64 * 2 ** 20)
+        .describe('What a module with state may keep for one partition. Default "64MiB".'),
     })
     .prefault({}),
   max_failures: z
     .strictObject({ in_a_row: z.number().int().min(1).describe('After so many the step stops instead.') })
     .optional()
     .describe('A broken deploy does not turn a topic into dead letters.'),
+  idle_after: duration({ min: 10 })
+    .default(10_000)
+    .describe('For modules with timers: a partition without records for so long goes on by the clock. Default "10s".'),
   look_back: z
     .strictObject({
       last: z.number().int().min(1).max(MOST_PAST_RECORDS).optional().describe('So many records.'),

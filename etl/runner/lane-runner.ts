@@ -1,4 +1,4 @@
-import { type Clock, sleep } from '../../core/base/clock.ts';
+import { type Clock, sleep, type Timer } from '../../core/base/clock.ts';
 import { asMillstreamError } from '../../core/base/errors.ts';
 import type { Append, Chunk, Lease } from '../../core/engine/engine.ts';
 import { readBatchHeader } from '../../core/engine/records.ts';
@@ -17,9 +17,13 @@ const IN_LANE = 3;
 const HELD_MS = 200;
 const BACK_OFF_MS = { from: 100, to: 5000 };
 
+const NOTHING = (): Uint8Array<ArrayBuffer> => new Uint8Array(new ArrayBuffer(0));
+
 export interface LaneRunnerOptions {
   lease: Lease;
   lane: Lane;
+  /** Left out: the lane keeps no state. */
+  state?: LaneRunnerState;
   /** Where to begin; left out: where the lease says. */
   start?: bigint;
   clock: Clock;
@@ -37,6 +41,13 @@ export interface LaneRunnerOptions {
   degraded(reason: string | null): void;
 }
 
+export interface LaneRunnerState {
+  /** What the lane's tasks have changed counts only as far as it is committed. */
+  reset(): Promise<void>;
+  /** A partition without records for so long goes on by the clock; null: no step sets timers. */
+  idleMs: number | null;
+}
+
 export type LaneEnd = { how: 'drained' | 'fenced' } | { how: 'stopped'; reason: string };
 
 export class LaneRunner {
@@ -44,6 +55,10 @@ export class LaneRunner {
   next: bigint;
   private readonly options: LaneRunnerOptions;
   private readonly draining = new AbortController();
+  /** The read that is waited for: an idle partition's time moves on meanwhile. */
+  private reading: Promise<Chunk> | null = null;
+  /** Of the steps' timers the first; null: there is none. */
+  private nextTimer: number | null = null;
 
   constructor(options: LaneRunnerOptions) {
     this.options = options;
@@ -64,6 +79,7 @@ export class LaneRunner {
       const end = this.endAfter(failure);
       if (end) return end;
       this.options.totals.reset();
+      await this.options.state?.reset();
       this.options.degraded(asMillstreamError(failure).message);
       backOffMs = this.next > before ? BACK_OFF_MS.from : Math.min(backOffMs * 2, BACK_OFF_MS.to);
       await sleep(this.options.clock, backOffMs, AbortSignal.any([this.draining.signal, this.options.lease.signal]));
@@ -89,7 +105,9 @@ export class LaneRunner {
     const window = new Window();
     let order: Promise<void> = Promise.resolve();
     let from = this.next;
+    this.reading = null;
     try {
+      if (this.options.state) await this.recall(from);
       while (!this.draining.signal.aborted && !lease.signal.aborted) {
         await window.room();
         if (this.options.isHeld()) {
@@ -98,13 +116,18 @@ export class LaneRunner {
         }
         const chunk = await this.readUnless(from, window.broken);
         // What was waited for while it became so is read again later.
-        if (!chunk || chunk.batches.length === 0 || this.options.isHeld()) continue;
-        const { batches, next } = gather(chunk, this.options.taskRecords);
-        const task = lane.run({ batches, from: Number(from), samples: this.options.samples() });
+        if (!chunk || (chunk !== 'idle' && chunk.batches.length === 0) || this.options.isHeld()) continue;
+        const tick = chunk === 'idle' ? this.tick(window) : undefined;
+        if (tick === null) continue;
+        const { batches, next } =
+          chunk === 'idle' ? { batches: NOTHING(), next: from } : gather(chunk, this.options.taskRecords);
+        const at = tick === undefined ? {} : { tick };
+        const task = lane.run({ batches, from: Number(from), samples: this.options.samples(), ...at });
         window.enterLane(task);
         order = order.then(async () => {
           const result = await task;
           if (window.failed) return;
+          this.nextTimer = result.state?.nextTimer ?? null;
           window.track(this.commit(result, next));
           if (result.stopped) throw new StoppedByPolicy(result.stopped.step, result.stopped.reason);
         });
@@ -117,17 +140,47 @@ export class LaneRunner {
     await window.room();
   }
 
-  /** The read, or null as soon as the runner drains or something under way has failed. */
-  private async readUnless(from: bigint, broken: Promise<null>): Promise<Chunk | null> {
+  /** Begins with the committed state, and asks it for its timers. */
+  private async recall(from: bigint): Promise<void> {
+    const { state } = await this.options.lane.run({ batches: NOTHING(), from: Number(from), samples: 0 });
+    this.nextTimer = state?.nextTimer ?? null;
+  }
+
+  /** To when an idle partition's time moves on: records that are late by less than the idle time still count. null: not
+   * now. */
+  private tick(window: Window): number | null {
+    const { clock, state } = this.options;
+    const time = clock.now() - (state?.idleMs ?? 0);
+    return window.isEmpty && this.nextTimer !== null && this.nextTimer <= time ? time : null;
+  }
+
+  /** The read, or null as soon as the runner drains or something under way has failed; 'idle' when nothing has come for
+   * the idle time: the read goes on. */
+  private async readUnless(from: bigint, broken: Promise<null>): Promise<Chunk | 'idle' | null> {
     const { signal } = this.draining;
+    const { clock, lease, state } = this.options;
+    const waits: Promise<Chunk | 'idle' | null>[] = [broken];
+    let timer: Timer | null = null;
+    if (typeof state?.idleMs === 'number') {
+      const { promise, resolve } = Promise.withResolvers<'idle'>();
+      timer = clock.setTimer(state.idleMs, () => resolve('idle'));
+      waits.push(promise);
+    }
     let stop = (): void => {};
     const drained = new Promise<null>(resolve => {
       stop = () => resolve(null);
       signal.addEventListener('abort', stop, { once: true });
     });
+    this.reading ??= lease.read(from, TASK_BYTES);
     try {
-      return await Promise.race([this.options.lease.read(from, TASK_BYTES), drained, broken]);
+      const found = await Promise.race([this.reading, drained, ...waits]);
+      if (found !== 'idle') this.reading = null;
+      return found;
+    } catch (error) {
+      this.reading = null;
+      throw error;
     } finally {
+      timer?.cancel();
       signal.removeEventListener('abort', stop);
     }
   }
@@ -135,7 +188,11 @@ export class LaneRunner {
   private async commit(result: TaskResult, next: bigint): Promise<void> {
     const upTo = result.stopped ? BigInt(result.stopped.offset) : next;
     const append = this.options.appends(result);
-    const { state, lineage, done } = this.options.totals.next(result, upTo, append.length > 0);
+    const { state, lineage, done } = this.options.totals.next(
+      result,
+      upTo,
+      append.some(({ isState }) => !isState),
+    );
     await this.options.lease.commit({ next: upTo, state, append, lineage });
     done();
     this.next = upTo;
@@ -174,6 +231,11 @@ class Window {
       this.wake();
     };
     void task.then(left, left);
+  }
+
+  /** Nothing is under way. */
+  get isEmpty(): boolean {
+    return this.open.size === 0;
   }
 
   track(work: Promise<void>): void {

@@ -13,6 +13,8 @@ export interface LaneTotalsOptions {
   state: string | null;
   /** Source offset at which this lane begins. */
   start: bigint;
+  /** Of the topic that keeps the steps' state; null: they keep none. */
+  changelog?: string | null;
 }
 
 /** What one commit says besides its outputs and its position. */
@@ -55,6 +57,8 @@ export class LaneTotals {
     all.since = appends
       ? { at: Number(next), records: 0, dropped: {} }
       : { ...since, records: since.records + result.records };
+    const { changelog = null } = this.options;
+    if (changelog !== null && result.state) all.state = { changelog, entries: result.state.entries };
     this.latest = all;
     return { state: writeTotals(all, topicId), lineage, done: () => void (this.committed = all) };
   }

@@ -1,17 +1,22 @@
 import type { Clock } from '../../core/base/clock.ts';
+import { asMillstreamError } from '../../core/base/errors.ts';
 import type { Logger } from '../../core/base/logger.ts';
 import type { Metrics } from '../../core/base/metrics.ts';
-import type { Append, Engine, Lease, Membership } from '../../core/engine/engine.ts';
+import type { Append, Engine, Lease, Membership, TopicInfo } from '../../core/engine/engine.ts';
 import { DIGEST_DIGITS } from '../../core/engine/lineage.ts';
 import { stepReplayTopic } from '../../core/engine/replay.ts';
-import { deadLetterSpec, type PipelinePlan } from '../definition/plan.ts';
+import { deadLetterSpec, type PipelinePlan, stateSpec } from '../definition/plan.ts';
 import type { ChainSpec, ChainStep, Sandbox, TaskResult } from '../sandbox/sandbox.ts';
+import { refused } from '../sandbox/state/changelog.ts';
 import { PipelineCounts } from './counts.ts';
 import { LaneTotals } from './lane-totals.ts';
 import { LaneRunner } from './lane-runner.ts';
+import { RecalledLane, shortId } from './recalled-lane.ts';
 import { deadAppends, ReplayLane } from './replay.ts';
 import { Tap } from './tap.ts';
 import { freshTotals, sumTotals, type Totals } from './totals.ts';
+
+const DEFAULT_IDLE_MS = 10_000;
 
 export interface PipelineRunnerOptions {
   plan: PipelinePlan;
@@ -47,6 +52,8 @@ export class PipelineRunner {
   private readonly running = new Map<Lease, Running>();
   private readonly partitions = new Map<string, number>();
   private membership: Membership | null = null;
+  /** Where the steps' state is kept; null: they keep none. */
+  private changelog: TopicInfo | null = null;
   private stopped: string | null = null;
 
   constructor(options: PipelineRunnerOptions) {
@@ -69,6 +76,8 @@ export class PipelineRunner {
     const { plan, engine, sandbox } = this.options;
     const source = await engine.ensureTopic({ name: plan.source.topic }, signal);
     this.partitions.set(source.name, source.partitions);
+    const isStateful = this.options.steps.some(({ module }) => module.state);
+    if (isStateful) this.changelog = await this.ensureChangelog(source.partitions);
     for (const output of plan.outputs) {
       const wanted = output.partitions ?? source.partitions;
       const configs: Record<string, string> =
@@ -132,7 +141,12 @@ export class PipelineRunner {
     const chain = this.chain({ topic, topicId, partition });
     const isReplay = topic === stepReplayTopic(plan.name);
     const partitions = this.partitions.get(plan.source.topic) ?? 1;
-    const lane = isReplay ? new ReplayLane({ lease, sandbox, clock, chain, partitions }) : sandbox.openLane(chain);
+    if (this.changelog && !isReplay && lease.partitions !== this.changelog.partitions) {
+      // From here on keys go to other partitions than those that have their state.
+      this.stopped = otherPartitions(this.changelog.name, lease.partitions).message;
+      for (const { lane: running } of this.running.values()) running.drain();
+      return;
+    }
     const names = plan.outputs.map(output => output.name);
     // A replay that was asked for before the lease was there is not passed over, whatever `source.start` says.
     const start = isReplay ? (lease.position?.next ?? lease.bounds().from) : lease.start;
@@ -142,11 +156,25 @@ export class PipelineRunner {
       steps: chain.steps.map(({ name, module }) => ({ name, sha256: module.sha256.slice(0, DIGEST_DIGITS) })),
       state: lease.position?.state ?? null,
       start,
+      changelog: this.changelog && !isReplay ? shortId(this.changelog.topicId) : null,
     });
+    const recalled =
+      this.changelog && !isReplay
+        ? new RecalledLane({
+            sandbox,
+            lease,
+            chain,
+            totals,
+            changelog: { topic: this.changelog.name, topicId: this.changelog.topicId },
+          })
+        : null;
+    const lane =
+      recalled ?? (isReplay ? new ReplayLane({ lease, sandbox, clock, chain, partitions }) : sandbox.openLane(chain));
     const runner = new LaneRunner({
       lease,
       totals,
       lane,
+      ...(recalled && { state: { reset: () => recalled.reset(), idleMs: this.idleMs() } }),
       start,
       clock,
       taskRecords,
@@ -191,6 +219,25 @@ export class PipelineRunner {
     this.running.delete(lease);
   }
 
+  private async ensureChangelog(partitions: number): Promise<TopicInfo> {
+    const spec = stateSpec(this.options.plan.name, partitions);
+    try {
+      return await this.options.engine.ensureTopic(spec);
+    } catch (error) {
+      if (asMillstreamError(error).kind !== 'conflict') throw error;
+      throw otherPartitions(spec.name, partitions);
+    }
+  }
+
+  /** The shortest of the steps that set timers; null: none does. */
+  private idleMs(): number | null {
+    const { plan, steps } = this.options;
+    const idle = plan.steps.flatMap(({ idleMs = DEFAULT_IDLE_MS }, i) =>
+      steps[i]?.module.state?.timers ? idleMs : [],
+    );
+    return idle.length > 0 ? Math.min(...idle) : null;
+  }
+
   /** `partition` null: replays, each of a partition of its own. */
   private appends(result: TaskResult, partition: number | null): Append[] {
     const { plan } = this.options;
@@ -200,6 +247,10 @@ export class PipelineRunner {
       const { partition: to, batch, origins } = output;
       if (topic) appends.push({ topic, partition: to, batch, origins });
     }
+    if (this.changelog && partition !== null) {
+      const topic = this.changelog.name;
+      for (const batch of result.state?.batches ?? []) appends.push({ topic, partition, batch, isState: true });
+    }
     if (result.dead) {
       const count = this.partitions.get(plan.deadLetterTopic) ?? 1;
       const topic = plan.deadLetterTopic;
@@ -208,4 +259,9 @@ export class PipelineRunner {
     }
     return appends;
   }
+}
+
+function otherPartitions(changelog: string, partitions: number): Error {
+  const state = `the state in ${changelog} is that of another number: its keys lie elsewhere`;
+  return refused(`the source has ${partitions} partitions, ${state}`);
 }

@@ -75,7 +75,7 @@ export class ReplayLane implements Lane {
     for (const record of recordsOf(task)) {
       const replay = fromReplayRecord(record);
       const step = chain.steps.findIndex(({ name }) => name === replay?.letter.name);
-      if (replay && replay.letter.stage === 'step' && step !== -1) this.sort(groups, step, replay, record.offset);
+      if (replay && this.mayEnter(replay, step)) this.sort(groups, step, replay, record.offset);
       else total.bury([this.stray(record, replay)]);
     }
     for (const group of groups.values()) {
@@ -84,6 +84,12 @@ export class ReplayLane implements Lane {
       total.add(group.step, { ...result, outputs }, dead => again(group, dead));
     }
     return total.result();
+  }
+
+  /** Behind a step that keeps state a record has its place among the others of its partition: it cannot come again. */
+  private mayEnter({ letter }: Replay, step: number): boolean {
+    const { steps } = this.options.chain;
+    return letter.stage === 'step' && step !== -1 && !steps.slice(step).some(({ module }) => module.state);
   }
 
   private sort(groups: Map<string, Group>, step: number, replay: Replay, at: number): void {
@@ -146,8 +152,11 @@ export class ReplayLane implements Lane {
       });
     }
     const { letter, source } = replay;
-    const code = 'NO_SUCH_STEP';
-    const reason = `the pipeline has no step \`${letter.name}\` now`;
+    const known = chain.steps.some(({ name }) => name === letter.name);
+    const code = known ? 'STATEFUL_STEP' : 'NO_SUCH_STEP';
+    const reason = known
+      ? `step \`${letter.name}\`, or one behind it, keeps state: a record cannot enter it once more, out of its place`
+      : `the pipeline has no step \`${letter.name}\` now`;
     return toDeadRecord(source, nextLetter(replay, { ...letter, code, reason, at: clock.now(), input: null }));
   }
 }

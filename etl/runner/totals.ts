@@ -12,7 +12,8 @@ import type { TaskResult } from '../sandbox/sandbox.ts';
  *     "f": "from",                                 source offset at which counting began; absent: not known
  *     "s": "at.records",                           `since`
  *     "o": { "<output>": "records" },
- *     "p": { "<step>": "in.emitted.dropped.passed.dead.out.since" } }
+ *     "p": { "<step>": "in.emitted.dropped.passed.dead.out.since" },
+ *     "c": "changelog.entries" }                   `state`; absent: no step keeps any
  *
  * Version 1 had { in, dead, outputs }: letters and outputs by name; its records are `unsorted`.
  */
@@ -28,6 +29,9 @@ export interface Totals extends RecordCounts {
   from: number | null;
   /** What no commit with outputs accounts for yet: records from source offset `at` on, all dropped, in which steps. */
   since: { at: number; records: number; dropped: Record<string, number> };
+  /** Which topic holds the state that belongs to this position (the first digits of its id), and how many entries that
+   * has; null: no step keeps any. */
+  state: { changelog: string; entries: number } | null;
 }
 
 /** in = emitted + dropped + passed + dead, of the step's inputs; `out` are the records that left it. */
@@ -41,7 +45,7 @@ const KEY_CHARACTERS = 7;
 
 export function freshTotals(start: number): Totals {
   const none = { in: 0, emitted: 0, dropped: 0, passed: 0, dead: 0, unsorted: 0, letters: 0 };
-  return { ...none, outputs: {}, steps: {}, from: start, since: { at: start, records: 0, dropped: {} } };
+  return { ...none, outputs: {}, steps: {}, from: start, since: { at: start, records: 0, dropped: {} }, state: null };
 }
 
 /** The sum of both; `from` and `since` are the first one's. */
@@ -97,6 +101,7 @@ export function writeTotals(totals: Totals, topicId: string): string {
         numbers([...STEP.map(each => counts[each]), since.dropped[key] ?? 0]),
       ]),
     ),
+    ...(totals.state && { c: `${totals.state.changelog}.${totals.state.entries.toString(36)}` }),
   });
   return `v1:${topicId}:${Buffer.from(json).toString('base64url')}`;
 }
@@ -131,9 +136,11 @@ interface Stored {
   s: string;
   o: Record<string, string>;
   p: Record<string, string>;
+  c?: string;
 }
 
-function parseSecond({ n, f, s, o, p }: Stored): Totals {
+function parseSecond({ n, f, s, o, p, c }: Stored): Totals {
+  const [changelog = '', entries = ''] = c?.split('.') ?? [];
   const [taken = 0, emitted = 0, dropped = 0, passed = 0, dead = 0, unsorted = 0, letters = 0] = parseNumbers(n);
   const [at = 0, records = 0] = parseNumbers(s);
   const totals: Totals = {
@@ -148,6 +155,7 @@ function parseSecond({ n, f, s, o, p }: Stored): Totals {
     steps: {},
     from: f === undefined ? null : Number.parseInt(f, 36),
     since: { at, records, dropped: {} },
+    state: c === undefined ? null : { changelog, entries: Number.parseInt(entries, 36) },
   };
   for (const [key, count] of Object.entries(o)) totals.outputs[key] = Number.parseInt(count, 36);
   for (const [key, counts] of Object.entries(p)) {

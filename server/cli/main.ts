@@ -28,6 +28,7 @@ const COMMANDS = new Map<string, Loader>(
     'pipeline lint': async () => (await import('./pipeline.ts')).lint,
     'pipeline test': async () => (await import('./pipeline.ts')).test,
     'pipeline list': async () => (await import('./pipeline.ts')).list,
+    'pipeline reset': async () => (await import('./pipeline-reset.ts')).reset,
     'sink list': async () => (await import('./sink.ts')).list,
     'sink reset': async () => (await import('./sink.ts')).reset,
     'dead-letter list': async () => (await import('./dead-letter.ts')).list,

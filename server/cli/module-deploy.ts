@@ -43,8 +43,9 @@ export const deploy: Command = {
     const [where] = moduleFolders(settings, words) as [ModuleFolder];
     const module = await freshModule(where);
     if (values['force'] !== true) await requireCases(where, module);
-    const { name, bytes, description, redacts, configSchema } = module;
-    const manifest = JSON.stringify({ description, redacts, config_schema: configSchema });
+    const { name, bytes, description, redacts, state, configSchema } = module;
+    const about = { description, redacts, state_version: state?.version, config_schema: configSchema };
+    const manifest = JSON.stringify(about);
     const version = text(values, 'as');
     const response = await ask(serverOf(values, io), '/api/v1/wasm/modules', {
       method: 'POST',

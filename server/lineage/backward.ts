@@ -54,6 +54,15 @@ async function originBefore(host: EngineHost, place: Place, budget: Budget): Pro
   if (host.topicInfo(topic)?.topicId !== entry.topicId) {
     return { ...common, by, record: null, note: `the topic ${topic} that it was read from was deleted` };
   }
+  if (entry.from === entry.next) {
+    return {
+      ...common,
+      by,
+      range: null,
+      record: null,
+      note: 'a timer of a partition that was idle: no record made it come',
+    };
+  }
   const exact = originsOf(append)?.[place.offset - append.from];
   // A dead letter says itself where its record lies, unless it is one of a replay.
   const said = letter && letter.topicId === entry.topicId ? letter.offset : undefined;

@@ -26,7 +26,8 @@ export function chainOf(entries: readonly Lineage[], source: Pick<SourceView, 'p
   };
   const fault = (text: string): void => void (chain.fault ??= text);
   for (const entry of entries) {
-    if (entry.from < since) continue;
+    // A tick of an idle partition takes no source record.
+    if (entry.from < since || entry.from === entry.next) continue;
     const same = byFrom.get(entry.from);
     if (!same) byFrom.set(entry.from, entry);
     else if (same.next !== entry.next) {

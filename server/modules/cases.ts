@@ -6,7 +6,8 @@ import { check } from '../../core/config/zod-diagnostics.ts';
 import type { NewRecord } from '../../core/engine/records.ts';
 import { readTextFile } from '../read-text-file.ts';
 
-/* `cases.toml` beside a module: config and one record -> what is emitted, the dead letter, or why the config is refused. */
+/* `cases.toml` beside a module: config and one record, or several -> what is emitted, the dead letter, or why the config is
+ * refused. */
 
 const texts = z.record(z.string(), z.string());
 const expected = z.strictObject({
@@ -18,6 +19,12 @@ const expected = z.strictObject({
   timestamp: z.number().optional().describe('Milliseconds since the epoch.'),
   tombstone: z.literal(true).optional().describe('The value is null.'),
 });
+const following = z.strictObject({
+  value: z.string(),
+  at: z.number().int().default(0).describe('Milliseconds behind the timestamp of the case.'),
+  key: z.string().optional(),
+  headers: texts.default({}),
+});
 const one = z.strictObject({
   name: z.string().min(1),
   config: z.record(z.string(), z.unknown()).default({}),
@@ -27,6 +34,7 @@ const one = z.strictObject({
   tombstone: z.literal(true).optional().describe('The value is null.'),
   key: z.string().optional(),
   headers: texts.default({}),
+  records: z.array(following).min(1).optional().describe('Instead of one: what a module with state is given in a row.'),
   timestamp: z.number().default(1_767_225_600_000).describe('Milliseconds since the epoch; default 2026-01-01.'),
   expect: z.array(z.union([z.string(), expected])).optional(),
   fail: z.strictObject({ code: z.string(), reason: z.string().optional() }).optional(),
@@ -56,12 +64,26 @@ export function readCases(path: string, shown: string): ModuleCase[] {
   return checked.data.case.map((each, i) => ({ ...each, line: heads[i] ?? 0 }));
 }
 
+export function recordsOf(each: ModuleCase): NewRecord[] {
+  return (
+    each.records?.map(({ value, at, key, headers }) => ({
+      key: key === undefined ? null : Buffer.from(key),
+      value: Buffer.from(value),
+      headers: headersOf(headers),
+      timestamp: each.timestamp + at,
+    })) ?? [recordOf(each)]
+  );
+}
+
+const headersOf = (headers: Record<string, string>) =>
+  Object.entries(headers).map(([name, text]) => [name, Buffer.from(text)] as const);
+
 export function recordOf(each: ModuleCase): NewRecord {
   const value = each.input_base64 === undefined ? Buffer.from(each.input) : Buffer.from(each.input_base64, 'base64');
   return {
     key: each.key === undefined ? null : Buffer.from(each.key),
     value: each.tombstone ? null : value,
-    headers: Object.entries(each.headers).map(([name, text]) => [name, Buffer.from(text)] as const),
+    headers: headersOf(each.headers),
     timestamp: each.timestamp,
   };
 }

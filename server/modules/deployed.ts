@@ -6,7 +6,7 @@ import type { Disk } from '../../core/base/disk.ts';
 import { makeDirectoryDurably } from '../../core/base/make-directory.ts';
 import { MillstreamError } from '../../core/base/errors.ts';
 import { inspect } from '../../etl/sandbox/inspect.ts';
-import { compareVersions, checkModuleName, type NewModule } from '../../etl/sandbox/module-store.ts';
+import { compareVersions, checkModuleName, type NewModule, stateNeeds } from '../../etl/sandbox/module-store.ts';
 import type { Abi, StoredModule } from '../../etl/sandbox/sandbox.ts';
 import { writeWhole } from './write-whole.ts';
 
@@ -15,7 +15,7 @@ import { writeWhole } from './write-whole.ts';
  *
  *   <name>/<sha256>.wasm    the bytes as they were given
  *   <name>/versions.json    {active, versions: [{version, sha256, abi, form, size, deployed_at, description, redacts,
- *                           config_schema}]}, replaced as a whole: the point at which a deploy counts
+ *                           state_version, config_schema}]}, replaced as a whole: the point at which a deploy counts
  *
  * What a pipeline runs is decided when it starts: the active version of a module that it names without one.
  */
@@ -30,6 +30,8 @@ export interface DeployedVersion {
   deployed_at: number;
   description: string | null;
   redacts: boolean;
+  /** Of the state that it keeps; absent: 1. */
+  state_version?: number;
   config_schema?: object;
 }
 
@@ -77,7 +79,9 @@ export function readVersion(directory: string, name: string, about: DeployedVers
     throw new MillstreamError('invalid', 'BAD_MODULE', `${file} does not hold the bytes that its name says`);
   }
   const { version, sha256, abi, form, description, redacts, config_schema: configSchema } = about;
-  return { name, version, sha256, abi, form, bytes, description, redacts, ...(configSchema ? { configSchema } : {}) };
+  const state = stateNeeds(inspect(bytes), about.state_version);
+  const schema = configSchema ? { configSchema } : {};
+  return { name, version, sha256, abi, form, bytes, description, redacts, state, ...schema };
 }
 
 export interface DeployedModulesOptions {
@@ -129,7 +133,7 @@ export class DeployedModules {
           help: 'leave the version out, or raise it',
         });
       }
-      const { description = null, redacts = false, configSchema } = about;
+      const { description = null, redacts = false, stateVersion, configSchema } = about;
       const added: DeployedVersion = {
         version,
         sha256,
@@ -139,6 +143,7 @@ export class DeployedModules {
         deployed_at: this.options.clock.now(),
         description,
         redacts,
+        ...(stateVersion === undefined ? {} : { state_version: stateVersion }),
         ...(configSchema ? { config_schema: configSchema } : {}),
       };
       await this.options.check({ name: about.name, version, sha256, abi, form, bytes, description, redacts });

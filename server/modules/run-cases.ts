@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { asMillstreamError } from '../../core/base/errors.ts';
 import { contains } from '../../etl/definition/json-path.ts';
 import type { Sandbox, StoredModule } from '../../etl/sandbox/sandbox.ts';
-import { type Expected, type ModuleCase, recordOf } from './cases.ts';
-import { openModule, type RecordResult, refusalOf, runRecords } from './run-module.ts';
+import { type Expected, type ModuleCase, recordOf, recordsOf } from './cases.ts';
+import { type ModuleSetup, openModule, type RecordResult, refusalOf, runRecords } from './run-module.ts';
 
 /** Records that share a batch must not notice each other: the same cases in these sizes give the same. */
 const BATCH_SIZES = [1, 7, Number.POSITIVE_INFINITY];
@@ -15,7 +15,8 @@ export interface CaseResult {
   failures: string[];
 }
 
-/** Every case alone, in batches of 7 and all at once (of those that have the same config); in the order of the file. */
+/** Every case alone, in batches of 7 and all at once (of those that have the same config); in the order of the file. A
+ * module with state is given each case's own records in these batches, from an empty state. */
 export async function runCases(
   sandbox: Sandbox,
   module: StoredModule,
@@ -23,8 +24,9 @@ export async function runCases(
 ): Promise<CaseResult[]> {
   const results = cases.map(({ name, line }): CaseResult => ({ name, line, failures: [] }));
   const groups = new Map<string, number[]>();
-  for (const [i, { config, outputs, refused }] of cases.entries()) {
-    const key = refused === undefined ? JSON.stringify([config, outputs]) : `refused ${i}`;
+  for (const [i, { config, outputs, refused, records }] of cases.entries()) {
+    const isAlone = refused !== undefined || records !== undefined || Boolean(module.state);
+    const key = isAlone ? `alone ${i}` : JSON.stringify([config, outputs]);
     groups.set(key, [...(groups.get(key) ?? []), i]);
   }
   for (const members of groups.values()) {
@@ -42,6 +44,7 @@ async function runGroup(sandbox: Sandbox, module: StoredModule, group: ModuleCas
   if (first.refused !== undefined) return [refusalFailures(first.refused, await refusalOf(sandbox, setup))];
   const misfit = configMisfit(module, first.config);
   if (misfit !== null) return group.map(() => [`the config does not fit the module's own schema: ${misfit}`]);
+  if (module.state || first.records) return [await runInRow(sandbox, setup, first)];
   const lane = openModule(sandbox, setup);
   try {
     const failures: string[][] = group.map(() => []);
@@ -61,6 +64,27 @@ async function runGroup(sandbox: Sandbox, module: StoredModule, group: ModuleCas
   } finally {
     await lane.close();
   }
+}
+
+/** One case whose records follow each other, in every size of batches. */
+async function runInRow(sandbox: Sandbox, setup: ModuleSetup, one: ModuleCase): Promise<string[]> {
+  const records = recordsOf(one);
+  for (const size of new Set(BATCH_SIZES.map(each => Math.min(each, records.length)))) {
+    const lane = openModule(sandbox, setup);
+    try {
+      const { results } = await runRecords(lane, setup.outputs, records, size);
+      const emitted = results.flatMap(result => result.emitted);
+      const failed = results.find(result => result.failed)?.failed ?? null;
+      const where = size === 1 ? '' : `in batches of ${size}: `;
+      const failures = failuresOf(one, { emitted, failed }).map(each => where + each);
+      if (failures.length > 0) return failures;
+    } catch (error) {
+      return [asMillstreamError(error).message];
+    } finally {
+      await lane.close();
+    }
+  }
+  return [];
 }
 
 function refusalFailures(wanted: string, found: string | null): string[] {

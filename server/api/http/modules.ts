@@ -13,6 +13,7 @@ export interface ModuleRoutesOptions {
 interface Manifest {
   description?: unknown;
   redacts?: unknown;
+  state_version?: unknown;
   config_schema?: unknown;
 }
 
@@ -86,10 +87,11 @@ function manifestOf(header: string | string[] | undefined) {
   } catch (error) {
     throw new MillstreamError('invalid', 'BAD_MANIFEST', 'X-Module-Manifest is JSON in base64', { cause: error });
   }
-  const { description, redacts, config_schema: schema } = manifest;
+  const { description, redacts, state_version: stateVersion, config_schema: schema } = manifest;
   return {
     ...(typeof description === 'string' ? { description } : {}),
     ...(typeof redacts === 'boolean' ? { redacts } : {}),
+    ...(Number.isSafeInteger(stateVersion) ? { stateVersion: Number(stateVersion) } : {}),
     ...(typeof schema === 'object' && schema !== null ? { configSchema: schema } : {}),
   };
 }

@@ -257,6 +257,19 @@ describe('modules', () => {
         '8:12 `pii_scrubber` redacts, so `on_error` cannot be "pass" (what it should take out would go through on an error: use "dead_letter", "drop" or "stop")',
       ],
     ],
+    [
+      'limits of state and idleness on a module without',
+      step('module = "passthrough"\nlimits = { state = "1MiB" }\nidle_after = "1s"'),
+      [
+        '7:12 warning: `passthrough` keeps no state (leave `state` out)',
+        '8:1 warning: `passthrough` sets no timers (leave `idle_after` out)',
+      ],
+    ],
+    [
+      'the same on one with state and no timers',
+      step('module = "counter"\nlimits = { state = "1MiB" }\nidle_after = "1s"'),
+      ['8:1 warning: `counter` sets no timers (leave `idle_after` out)'],
+    ],
     ['a config that lacks a key', step('module = "pii_scrubber"'), ['4:3 `step[0].config.fields` is missing']],
     [
       'a config with a misspelt key',

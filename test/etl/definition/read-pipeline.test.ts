@@ -104,6 +104,8 @@ test('a full file gives a full plan, with variables converted to the declared ty
       memoryBytes: 16 * 2 ** 20,
       timeMs: 250,
       maxFailuresInARow: 10,
+      stateBytes: 64 * 2 ** 20,
+      idleMs: 10_000,
     },
     {
       name: 'same',
@@ -113,6 +115,8 @@ test('a full file gives a full plan, with variables converted to the declared ty
       memoryBytes: 64 * 2 ** 20,
       timeMs: 5000,
       maxFailuresInARow: null,
+      stateBytes: 64 * 2 ** 20,
+      idleMs: 10_000,
     },
   ]);
   expect(outputs.map(each => [each.name, each.topic])).toEqual([
