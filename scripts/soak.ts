@@ -18,6 +18,13 @@ const SUITES: Record<string, { file: string; count: number; unit: string; config
     unit: 'seeds',
     config: 'vitest.simulation.config.ts',
   },
+  state: {
+    file: 'test/simulation/tally.test.ts',
+    count: 1_000,
+    unit: 'seeds',
+    config: 'vitest.simulation.config.ts',
+  },
+  'state-kill': { file: 'test/faults/state-kill.test.ts', count: 20, unit: 'kills' },
   mutation: {
     file: 'test/simulation/mutation.test.ts',
     count: 50,

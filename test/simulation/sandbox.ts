@@ -6,6 +6,7 @@ import { setupOf } from '../../etl/sandbox/guest-setup.ts';
 import { instrument } from '../../etl/sandbox/instrument.ts';
 import type { ChainMessage, RunMessage, RunReply } from '../../etl/sandbox/messages.ts';
 import type { ChainSpec, Lane, LaneTask, Sandbox, StoredModule, TaskResult } from '../../etl/sandbox/sandbox.ts';
+import { KeptState } from '../../etl/sandbox/state/kept-state.ts';
 import { WorkerLane, type WorkerShared } from '../../etl/sandbox/worker-lane.ts';
 import { assemble, guestText, moduleOf } from '../etl/sandbox/guests.ts';
 import type { Life } from './life.ts';
@@ -56,11 +57,22 @@ export function inProcessSandbox(life: Life, random: Random): Sandbox {
     async probe(chain) {
       await new WorkerLane({ chain: messageOf(chain), memory: [] }, shared).start();
     },
-    openLane: chain => {
-      const lane = new WorkerLane({ chain: messageOf(chain), memory: [] }, shared);
+    openLane: (spec, state) => {
+      const chain = messageOf(spec);
+      // As SlotLane keeps it.
+      const kept = state ? new KeptState(state) : null;
+      const open = (): WorkerLane => new WorkerLane({ chain, memory: [], state: kept?.all ?? null }, shared);
+      let lane = open();
       // As in a worker, one task at a time: they share what frames are made in.
       const inTurn = (message: RunMessage, batches: Uint8Array): Promise<RunReply> => {
-        const mine = turn.then(() => lane.run(message, batches));
+        const mine = turn.then(async () => {
+          const reply = await lane.run(message, batches);
+          if (!kept || !reply.result.state) return reply;
+          kept.add(reply.result.state, reply.snapshot);
+          // Now and then the thread is gone, and the next one begins with what is kept.
+          if (random.float() < 0.1) lane = open();
+          return reply;
+        });
         turn = mine.catch(() => {});
         return mine;
       };
@@ -95,7 +107,7 @@ class InProcessLane implements Lane {
     await this.last;
   }
 
-  private async runNow({ batches, from, samples }: LaneTask): Promise<TaskResult> {
+  private async runNow({ batches, from, samples, tick }: LaneTask): Promise<TaskResult> {
     await this.life.turns(1 + Math.floor(this.random.float() * 3));
     await this.life.unlessOver();
     const { buffer, byteOffset, length } = batches;
@@ -111,6 +123,7 @@ class InProcessLane implements Lane {
       length,
       from,
       samples,
+      tick: tick ?? null,
       at,
       blame,
     } as const;
@@ -128,7 +141,9 @@ function messageOf(spec: ChainSpec): ChainMessage {
       const { name, module, onError, memoryBytes, maxFailuresInARow } = step;
       const { abi, sha256 } = module;
       const code = compile(module, memoryBytes);
-      return { name, module: code, abi, sha256, setup: setupOf(spec, step), onError, maxFailuresInARow, traces: false };
+      const state = module.state ? { ...module.state, limitBytes: memoryBytes } : null;
+      const setup = setupOf(spec, step);
+      return { name, module: code, abi, sha256, setup, state, onError, maxFailuresInARow, traces: false };
     }),
   };
 }

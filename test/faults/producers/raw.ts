@@ -26,6 +26,7 @@ export async function startRaw(
   partitions: number,
   random: Random,
   firstPartition = 0,
+  value: (n: number) => string = valueOf,
 ): Promise<Producer> {
   const unacked: Batch[][] = Array.from({ length: partitions }, () => []);
   const next = new Array<number>(partitions).fill(0);
@@ -52,7 +53,7 @@ export async function startRaw(
     const first = next[partition] ?? 0;
     const count = 1 + Math.floor(random.float() * 20);
     next[partition] = first + count;
-    const values = Array.from({ length: count }, (_, i) => Buffer.from(valueOf(first + i)));
+    const values = Array.from({ length: count }, (_, i) => Buffer.from(value(first + i)));
     const bytes = encodeBatch({ values, producerId, producerEpoch, baseSequence: first });
     return { partition, first, count, bytes };
   };

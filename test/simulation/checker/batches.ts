@@ -6,6 +6,8 @@ import { gunzipSync, zstdDecompressSync } from 'node:zlib';
  */
 export interface Read {
   offset: number;
+  /** Milliseconds since the epoch. */
+  timestamp: number;
   key: string | null;
   value: string | null;
   headers: ReadonlyMap<string, string>;
@@ -42,7 +44,8 @@ function batchOf(bytes: Buffer): Batch {
   if (bytes[16] !== 2 || crc32c(bytes.subarray(21)) !== crc) throw new Error('a served batch is damaged');
   const base = Number(bytes.readBigInt64BE(0));
   const attributes = bytes.readInt16BE(21);
-  const records = recordsOf(unpacked(bytes.subarray(61), attributes & 7), base, bytes.readInt32BE(57));
+  const times = Number(bytes.readBigInt64BE(27));
+  const records = recordsOf(unpacked(bytes.subarray(61), attributes & 7), base, times, bytes.readInt32BE(57));
   const isControl = (attributes & 0x20) !== 0;
   return {
     base,
@@ -64,7 +67,7 @@ function unpacked(section: Buffer, codec: number): Buffer {
   throw new Error(`nobody here writes with codec ${codec}`);
 }
 
-function recordsOf(bytes: Buffer, base: number, count: number): Read[] {
+function recordsOf(bytes: Buffer, base: number, times: number, count: number): Read[] {
   const records: Read[] = [];
   let at = 0;
   const varint = (): number => {
@@ -86,14 +89,14 @@ function recordsOf(bytes: Buffer, base: number, count: number): Read[] {
     const length = varint();
     const end = at + length;
     at++;
-    varint();
+    const timestamp = times + varint();
     const offset = base + varint();
     const key = text();
     const value = text();
     const headers = new Map<string, string>();
     for (let left = varint(); left > 0; left--) headers.set(text() ?? '', text() ?? '');
     if (at !== end) throw new Error(`record ${i} at ${offset} has a wrong length`);
-    records.push({ offset, key, value, headers });
+    records.push({ offset, timestamp, key, value, headers });
   }
   if (at !== bytes.length) throw new Error('bytes behind the last record');
   return records;
