@@ -23,6 +23,7 @@ import { clusterAccess } from './config/security.ts';
 import { formatAddress } from './config/values.ts';
 import { DeployedModules, deployedDirectory } from './modules/deployed.ts';
 import { Pipeline } from './pipeline.ts';
+import { placeOf } from './place.ts';
 import { loadProject, type RunnablePipeline } from './project.ts';
 import { readTextFile } from './read-text-file.ts';
 import { retentionFloor } from './retention-floor.ts';
@@ -62,6 +63,8 @@ interface Home extends Pick<Millstream, 'embedded'> {
   engine: Engine;
   /** How many records a topic holds; markers of transactions count. */
   stored: (topic: string) => number;
+  /** As ConnectorContext has it. */
+  place?: string;
   /** Left out: nobody watches how far sinks are behind. */
   backlog?: BacklogWatch;
   /** As HttpServerOptions have it. */
@@ -91,7 +94,7 @@ export async function compose(settings: Settings, version: string, logger: Logge
 
     const common = { settings, projects: project.pipelines, logger, metrics, closers };
     const home = config.engine.kind === 'kafka' ? await inCluster(common) : await inProcess(common);
-    const { embedded, engine, stored, backlog, unhealthy } = home;
+    const { embedded, engine, stored, place, backlog, unhealthy } = home;
 
     // Set by bin/millstream.js: workers load the same sources, so they start three times as fast from its cache.
     const cache = getCompileCacheDir();
@@ -132,6 +135,7 @@ export async function compose(settings: Settings, version: string, logger: Logge
       metrics,
       baseDirectory,
       stored,
+      ...(place !== undefined && { place }),
       ...(backlog && { backlog }),
     };
     const sinkTypes = sinkConnectors();
@@ -241,7 +245,8 @@ async function inCluster({ settings, logger, closers }: Parts): Promise<Home> {
   closers.push(() => engine.close());
   await declareTopics(engine, config);
   const sizes = new TopicSizes(cluster);
-  return { embedded: null, engine, stored: topic => sizes.stored(topic), unhealthy: () => null };
+  const place = await placeOf(disk, random, baseDirectory);
+  return { embedded: null, engine, place, stored: topic => sizes.stored(topic), unhealthy: () => null };
 }
 
 /** Several heartbeats may be lost before a member is given up. */

@@ -29,6 +29,8 @@ export interface PipelineParts {
   taskRecords: number;
   /** Relative paths in connector tables start here. */
   baseDirectory: string;
+  /** As ConnectorContext has it. */
+  place?: string;
   clock: Clock;
   random: Random;
   disk: Disk;
@@ -208,8 +210,9 @@ export class Pipeline {
   }
 
   private common(name: string) {
-    const { engine, clock, random, disk, logger, metrics, baseDirectory } = this.parts;
-    const context: ConnectorContext = { pipeline: this.name, name, baseDirectory, clock, random, disk };
+    const { engine, clock, random, disk, logger, metrics, baseDirectory, place } = this.parts;
+    const where = { baseDirectory, ...(place !== undefined && { place }) };
+    const context: ConnectorContext = { pipeline: this.name, name, ...where, clock, random, disk };
     return { engine, clock, random, logger, metrics, context };
   }
 }

@@ -35,6 +35,8 @@ export interface LedgerOptions {
   owners: Owners;
   /** Paths in the state are relative to it. */
   baseDirectory: string;
+  /** Names that folder; left out: there is no other. */
+  place?: string;
   disk: Disk;
   clock: Clock;
   rotation: Rotation;
@@ -59,6 +61,7 @@ interface Touched {
 
 export class FileLedger {
   private readonly options: LedgerOptions;
+  private readonly placed: { place?: string };
   private readonly turns = new Turns();
   /** In order of use, the longest unused first. */
   private readonly entries = new Map<string, Entry>();
@@ -79,6 +82,7 @@ export class FileLedger {
 
   constructor(options: LedgerOptions) {
     this.options = options;
+    this.placed = options.place === undefined ? {} : { place: options.place };
   }
 
   /** Once for the run, before its first append: cuts off what others left. `states`: those of all partitions. */
@@ -155,10 +159,11 @@ export class FileLedger {
   }
 
   private async recover(states: Commits['states']): Promise<void> {
-    const { owner, owners, disk, baseDirectory } = this.options;
+    const { owner, owners, disk, baseDirectory, place } = this.options;
     this.check();
     await owners.begin(owner, this);
-    const { sequence, files, lasts } = newestOf(await states());
+    const { sequence, files, lasts, place: theirs } = newestOf(await states());
+    if (theirs !== undefined && theirs !== place) throw otherFolder(baseDirectory, files);
     this.sequence = Math.max(this.sequence, sequence);
     this.files = files;
     this.isKept = lasts;
@@ -315,7 +320,7 @@ export class FileLedger {
   /** A state is never numbered like another: a commit that failed may have taken effect. Forgets the files that do not
    * fit into it. */
   private stateOf(files: Files, least: number, grow: boolean): string {
-    const state = encodeMarks({ sequence: ++this.sequence, files }, least, grow);
+    const state = encodeMarks({ sequence: ++this.sequence, ...this.placed, files }, least, grow);
     if (state !== null) return state;
     throw new SinkError('too-large', 'TOO_MANY_FILES', `the paths of ${least} files do not fit into one state`);
   }
@@ -360,6 +365,14 @@ export class FileLedger {
   private check(): void {
     if (this.isOver) throw new SinkError('fenced', 'RUN_OVER', 'a newer run of this sink writes its files');
   }
+}
+
+/** Cutting files of the same names here would take lines away that are committed. */
+function otherFolder(baseDirectory: string, files: Files): SinkError {
+  const names = [...files.keys()].slice(-3).join(', ');
+  const said = `another folder than ${baseDirectory} has the files that are committed (${names})`;
+  const help = 'start it where they are, or begin anew here with `millstream sink reset`';
+  return new SinkError('fatal', 'OTHER_FOLDER', `${said}: ${help}`);
 }
 
 function newestLast(files: Files, touched: readonly [string, Mark][]): Files {

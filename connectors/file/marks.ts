@@ -5,9 +5,9 @@ import { MOST_STATE_CHARACTERS } from '../runtime/state-frame.ts';
 /*
  * What the file sink commits beside its position: how far its files are committed.
  *
- *   1.<sequence>|<generation>.<length>.<shared>.<rest>|…
+ *   1.<sequence>[.<place>]|<generation>.<length>.<shared>.<rest>|…
  *
- * Numbers are in base 36. An entry a path, the newest first: the number of the highest rotated sibling, the bytes that
+ * Numbers are in base 36. The place names the folder, where processes in other folders may take over. An entry a path, the newest first: the number of the highest rotated sibling, the bytes that
  * are committed, how many characters its path has in common with the entry before it, and the rest of the path. Paths
  * are relative to the project and percent-encoded. Every commit of any partition tells of all files that it has room
  * for, and its sequence is one higher than the last: the newest state is the true one, whichever partition has it.
@@ -26,6 +26,8 @@ export interface Mark {
 export interface Marks {
   /** 0: nothing is committed yet. */
   sequence: number;
+  /** Which folder's files; left out: there is but one. */
+  place?: string;
   /** By path relative to the project; those touched last come last. */
   files: Map<string, Mark>;
 }
@@ -52,7 +54,7 @@ function read(state: string): Marks {
  * and changes nothing, when the newest `least` do not fit; when they `grow`, with room for that. */
 export function encodeMarks(marks: Marks, least: number, grow: boolean): string | null {
   const entries = [...marks.files].toReversed();
-  let text = `${VERSION}.${marks.sequence.toString(36)}`;
+  let text = [VERSION, marks.sequence.toString(36), ...(marks.place ? [marks.place] : [])].join('.');
   let before = '';
   let count = 0;
   for (const [path, { generation, length }] of entries) {
@@ -73,7 +75,7 @@ export function encodeMarks(marks: Marks, least: number, grow: boolean): string 
 
 export function decodeMarks(state: string): Marks {
   const [head = '', ...entries] = state.split('|');
-  const [version, sequence = ''] = head.split('.');
+  const [version, sequence = '', place] = head.split('.');
   if (version !== VERSION) throw new Error(`a state of version ${version} is not known`);
   const files: [string, Mark][] = [];
   let before = '';
@@ -83,7 +85,7 @@ export function decodeMarks(state: string): Marks {
     before = before.slice(0, numberOf(shared)) + rest;
     files.push([decodeURI(before), { generation: numberOf(generation), length: numberOf(length) }]);
   }
-  return { sequence: numberOf(sequence), files: new Map(files.toReversed()) };
+  return { sequence: numberOf(sequence), ...(place !== undefined && { place }), files: new Map(files.toReversed()) };
 }
 
 function numberOf(text = ''): number {

@@ -59,6 +59,7 @@ export function fileSink(): SinkConnector<FileSinkConfig> {
     caps: ({ rotate }): SinkCaps => ({
       guarantee: 'exactly-once',
       commitsEach: true,
+      exclusive: true,
       maxInFlight: 1,
       ...(rotate?.bytes === undefined || rotate.bytes >= JOINS_FROM_ROTATION ? { joins: JOINS } : {}),
       maxRows: 10_000,
@@ -74,12 +75,13 @@ class FileSink implements Sink {
   private readonly template: PathTemplate;
 
   constructor(options: FileSinkConfig, context: ConnectorContext, owners: Owners) {
-    const { pipeline, name, baseDirectory, disk, clock } = context;
+    const { pipeline, name, baseDirectory, disk, clock, place } = context;
     const { bytes = null, age = null } = options.rotate ?? {};
     const rotation = { bytes, ageMs: age };
     this.format = options.envelope ? 'envelope' : 'value';
     this.template = new PathTemplate(options.path, baseDirectory);
-    this.ledger = new FileLedger({ owner: `${pipeline}/${name}`, owners, baseDirectory, disk, clock, rotation });
+    const where = { baseDirectory, ...(place !== undefined && { place }) };
+    this.ledger = new FileLedger({ owner: `${pipeline}/${name}`, owners, ...where, disk, clock, rotation });
   }
 
   async acquire(partition: SinkPartition): Promise<PartitionWriter> {

@@ -107,6 +107,8 @@ export interface SinkCaps {
   commitsEach?: boolean;
   /** How large a batch is means nothing to the system: those that wait behind a write go together, up to this much. */
   joins?: { rows: number; bytes: number };
+  /** What it writes is one thing for all partitions: one process has them all, others stand by. */
+  exclusive?: boolean;
   /** The rows of a partition may come in another order, where order means nothing to the system. */
   unordered?: boolean;
   maxInFlight: number;
@@ -130,6 +132,8 @@ export interface ConnectorContext {
   name: string;
   /** Relative paths in a connector's config start here. */
   baseDirectory: string;
+  /** A name for that folder, [a-z0-9]+, where a process with another one may take over. Left out: nobody can. */
+  place?: string;
   clock: import('../../core/base/clock.ts').Clock;
   random: import('../../core/base/random.ts').Random;
   disk: import('../../core/base/disk.ts').Disk;

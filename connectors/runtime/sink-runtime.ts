@@ -123,7 +123,7 @@ class SinkRun {
           `millstream.${plan.pipeline}.${plan.name}`,
           topics,
           { assigned: lease => this.assigned(lease), revoked: lease => this.revoked(lease) },
-          { start: plan.start ?? 'earliest', signal },
+          { start: plan.start ?? 'earliest', exclusive: connector.caps(config).exclusive ?? false, signal },
         );
         return this.health.trouble('open', null);
       } catch (thrown) {

@@ -17,6 +17,8 @@ export interface GroupOptions {
   heartbeatMs?: number;
   /** Default 'range'. */
   protocol?: GroupProtocol;
+  /** One member has all partitions, the others stand by. Default false. */
+  exclusive?: boolean;
   /** Makes this a static member (KIP-345): a restart within the session timeout keeps its partitions. */
   instanceId?: string;
 }
@@ -61,6 +63,7 @@ export class GroupMember {
       rebalanceTimeoutMs: 60_000,
       heartbeatMs: 3000,
       protocol: 'range',
+      exclusive: false,
       ...options,
       instanceId: options.instanceId ?? null,
     };

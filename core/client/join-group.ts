@@ -34,6 +34,8 @@ export interface JoinRequest {
   /** What this member holds, since which generation. Empty with `range`. */
   owned: readonly TopicPartition[];
   ownedGeneration: number;
+  /** One member has all partitions; with `cooperative-sticky` only. All members of a group say the same. */
+  exclusive: boolean;
   sessionTimeoutMs: number;
   rebalanceTimeoutMs: number;
   lane: Lane;
@@ -84,7 +86,7 @@ export async function joinGroup(cluster: Cluster, request: JoinRequest): Promise
   againOrRefuse(joined.errorCode, request);
   const { memberId, generationId } = joined;
   const isLeader = joined.leader === memberId && !joined.skipAssignment;
-  const plan = isLeader ? await assign(cluster, protocol, joined) : null;
+  const plan = isLeader ? await assign(cluster, request, joined) : null;
   const synced = await cluster.toCoordinator(
     group,
     ApiKey.SyncGroup,
@@ -118,7 +120,7 @@ function againOrRefuse(errorCode: number, { group, memberId }: { group: string; 
 /** What the leader does: decode everybody's subscription, look the topics up, share the partitions out. */
 async function assign(
   cluster: Cluster,
-  protocol: GroupProtocol,
+  { protocol, exclusive }: Pick<JoinRequest, 'protocol' | 'exclusive'>,
   joined: ResponseBody<typeof ApiKey.JoinGroup>,
 ): Promise<{
   assignments: { memberId: string; assignment: Uint8Array }[];
@@ -135,7 +137,7 @@ async function assign(
   const plan: StickyPlan =
     protocol === 'range'
       ? { shares: assignRanges(subscribers, partitionCounts), isPending: false }
-      : assignSticky(subscribers, partitionCounts);
+      : assignSticky(subscribers, partitionCounts, { exclusive });
   const userData = plan.isPending ? Uint8Array.of(PENDING) : null;
   const assignments = Array.from(plan.shares, ([memberId, assignedPartitions]) => ({
     memberId,

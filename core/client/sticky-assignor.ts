@@ -12,6 +12,11 @@ export interface StickyPlan {
   isPending: boolean;
 }
 
+/** Shares of a group. `exclusive`: one member has everything, the others wait for it to go. */
+export interface StickyOptions {
+  exclusive?: boolean;
+}
+
 /**
  * Cooperative and sticky: everybody keeps what they have as far as the shares stay even (none has two more than
  * another that could have one of them). A partition changes hands in two rounds: in the first its owner loses it, in
@@ -20,10 +25,11 @@ export interface StickyPlan {
 export function assignSticky(
   subscribers: readonly StickySubscriber[],
   partitionCounts: ReadonlyMap<string, number>,
+  { exclusive = false }: StickyOptions = {},
 ): StickyPlan {
   const order = subscribers.toSorted((a, b) => (a.memberId < b.memberId ? -1 : 1));
   const claims = claimsOf(order, partitionCounts);
-  const wanted = evenOut(order, claims, partitionCounts);
+  const wanted = (exclusive ? allToOne : evenOut)(order, claims, partitionCounts);
   let isPending = false;
   const shares = new Map<string, TopicPartitions[]>();
   for (const [memberId, partitions] of wanted) {
@@ -52,6 +58,21 @@ function claimsOf(
     }
   }
   return claims;
+}
+
+/** To the member that holds most already. */
+function allToOne(
+  order: readonly StickySubscriber[],
+  claims: ReadonlyMap<string, readonly string[]>,
+  partitionCounts: ReadonlyMap<string, number>,
+): Map<string, TopicPartition[]> {
+  const held = (one: StickySubscriber): number =>
+    [...claims.values()].filter(claimants => claimants.includes(one.memberId)).length;
+  const [owner] = order.toSorted((a, b) => held(b) - held(a));
+  const all = [...partitionCounts].flatMap(([topic, count]) =>
+    Array.from({ length: owner?.topics.includes(topic) ? count : 0 }, (_, partition) => ({ topic, partition })),
+  );
+  return new Map(order.map(one => [one.memberId, one === owner ? all : []]));
 }
 
 function evenOut(

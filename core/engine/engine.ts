@@ -38,6 +38,9 @@ export interface Engine {
 export interface JoinOptions {
   /** Where a partition without a committed position begins. Default `earliest`. */
   start?: 'earliest' | 'latest';
+  /** One member of the group has all partitions, the others stand by until it goes; all say the same. `embedded` has
+   * one process anyway, whose members share. */
+  exclusive?: boolean;
   /** Gives the join up: it rejects with kind `closed`. Means nothing once the join has resolved. */
   signal?: AbortSignal;
 }

@@ -21,6 +21,7 @@ export interface KafkaMembershipOptions {
   topics: readonly string[];
   on: LeaseHandler;
   start: 'earliest' | 'latest';
+  exclusive: boolean;
   sessionTimeoutMs: number;
   rebalanceTimeoutMs: number;
   heartbeatMs: number;
@@ -58,7 +59,7 @@ export class KafkaMembership implements Membership, GroupHandler, CommitMembersh
   private running: Promise<void> = Promise.resolve();
 
   constructor(options: KafkaMembershipOptions) {
-    const { cluster, group, topics, sessionTimeoutMs, rebalanceTimeoutMs, heartbeatMs } = options;
+    const { cluster, group, topics, exclusive, sessionTimeoutMs, rebalanceTimeoutMs, heartbeatMs } = options;
     this.options = options;
     this.group = group;
     this.logger = options.logger.with({ group });
@@ -70,7 +71,11 @@ export class KafkaMembership implements Membership, GroupHandler, CommitMembersh
       replaced: partitions => this.member.rejoin(partitions),
     });
     const timing = { sessionTimeoutMs, rebalanceTimeoutMs, heartbeatMs };
-    this.member = new GroupMember(cluster, { group, topics, protocol: 'cooperative-sticky', ...timing }, this);
+    this.member = new GroupMember(
+      cluster,
+      { group, topics, protocol: 'cooperative-sticky', exclusive, ...timing },
+      this,
+    );
   }
 
   /** Resolves when this member has its share. Rejects when the cluster or the handler refuses. */

@@ -49,7 +49,7 @@ export class KafkaEngine implements Engine {
     group: string,
     topics: string[],
     on: LeaseHandler,
-    { start = 'earliest', signal }: JoinOptions = {},
+    { start = 'earliest', exclusive = false, signal }: JoinOptions = {},
   ): Promise<Membership> {
     const {
       cluster,
@@ -59,7 +59,7 @@ export class KafkaEngine implements Engine {
       heartbeatMs = Math.min(3000, sessionTimeoutMs / 3),
     } = this.options;
     const timing = { sessionTimeoutMs, rebalanceTimeoutMs, heartbeatMs };
-    const membership = new KafkaMembership({ cluster, logger, group, topics, on, start, ...timing });
+    const membership = new KafkaMembership({ cluster, logger, group, topics, on, start, exclusive, ...timing });
     const giveUp = (): void => void membership.leave();
     this.memberships.add(membership);
     try {

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -64,8 +64,8 @@ export function engineKafkaSuite(
       rmSync(folder, { recursive: true, force: true });
     });
 
-    const run = async (): Promise<Millstream> => {
-      const server = await compose(requireSettings(undefined, {}, folder), '0.0.0-test', silentLogger);
+    const run = async (where = folder): Promise<Millstream> => {
+      const server = await compose(requireSettings(undefined, {}, where), '0.0.0-test', silentLogger);
       servers.push(server);
       await server.pipelinesStarted;
       return server;
@@ -144,6 +144,43 @@ export function engineKafkaSuite(
       const replayed = await millstream(['dead-letter', 'replay', 'orders']);
       expect(replayed).toMatchObject({ code: 1, out: '0 passed, 15 died again\n' });
       await settled(server, 30);
+    });
+
+    test('a second process stands by where files are written; it takes over in the same folder, and in no other', async () => {
+      const first = await run();
+      const elsewhere = mkdtempSync(join(tmpdir(), 'engine-kafka-'));
+      cpSync(folder, elsewhere, { recursive: true, filter: source => !/\/(out|\.millstream)$/.test(source) });
+      const [beside, other] = [await run(), await run(elsewhere)];
+      await produce(1500, 300);
+      const lake = (server: Millstream) =>
+        server.pipelines
+          .find(({ name: of }) => of === 'orders')
+          ?.status()
+          .sinks.find(({ name: sink }) => sink === 'lake');
+      await until(
+        () => [first, beside, other].map(server => lake(server)?.written ?? 0),
+        counts => counts.reduce((sum, count) => sum + count, 0) === 297,
+      );
+      expect([lake(first)?.written, lake(beside)?.written, lake(other)?.written]).toEqual([297, 0, 0]);
+      await first.stop();
+      servers.splice(servers.indexOf(first), 1);
+      await produce(1800, 100);
+      await until(
+        () => [lake(beside), lake(other)],
+        ([mine, theirs]) => mine?.written === 99 || theirs?.state === 'stopped',
+      );
+      if (lake(other)?.state === 'stopped') {
+        expect(lake(other)?.reason).toMatch(/another folder than .* has the files .*sink reset/);
+        await other.stop();
+        servers.splice(servers.indexOf(other), 1);
+        await until(
+          () => lake(beside)?.written,
+          written => written === 99,
+        );
+      }
+      expect(numbers(linesOf('lake'))).toEqual(good(1900));
+      expect(existsSync(join(elsewhere, 'out/lake.ndjson'))).toBe(false);
+      rmSync(elsewhere, { recursive: true });
     });
 
     test('what there is not is said in a sentence', async () => {

@@ -22,6 +22,14 @@ describe('what the file sink commits of its files', () => {
     expect(encodeMarks(marks, 1, false)).toBe('1.11|2.10.0.out/b.ndjson|0.a.4.a.ndjson');
   });
 
+  it('names the folder, where there may be others', () => {
+    const marks = { ...marksOf(37, { a: mark(0, 10) }), place: '0a1b2c3d' };
+    const text = encodeMarks(marks, 1, false);
+    expect(text).toBe('1.11.0a1b2c3d|0.a.0.a');
+    expect(decodeMarks(text ?? '')).toEqual(marks);
+    expect(newestOf([{ state: text ?? '', lasts: true }])).toMatchObject({ place: '0a1b2c3d' });
+  });
+
   it.each([
     ['nothing', marksOf(0, {})],
     ['big numbers', marksOf(2 ** 52, { a: mark(999_999, 2 ** 53 - 1) })],

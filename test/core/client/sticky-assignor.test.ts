@@ -84,3 +84,24 @@ test('whatever happens no partition has two owners, and after two quiet rounds a
     expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
   }
 });
+
+test('exclusive: one member has everything, and keeps it while others come', () => {
+  const counts = new Map([
+    ['x', 3],
+    ['y', 1],
+  ]);
+  const both = ['x', 'y'];
+  const all = [...of('x', 0, 1, 2), ...of('y', 0)];
+  const exclusive = { exclusive: true };
+  const first = assignSticky([member('b', both), member('a', both)], counts, exclusive);
+  expect(first.shares.get('a')?.flatMap(({ partitions }) => partitions)).toHaveLength(4);
+  expect(first.shares.get('b')).toEqual([]);
+  const later = assignSticky([member('a', both), member('b', both, all)], counts, exclusive);
+  expect(later.shares.get('b')?.flatMap(({ partitions }) => partitions)).toHaveLength(4);
+  expect(later).toMatchObject({ isPending: false });
+  // Members that shared before: who has less gives it back, then the other gets it.
+  const shared = [member('a', ['x'], of('x', 0)), member('b', ['x'], of('x', 1, 2))];
+  const giving = assignSticky(shared, new Map([['x', 3]]), exclusive);
+  expect(Object.fromEntries(giving.shares)).toEqual({ a: [], b: [{ topic: 'x', partitions: [1, 2] }] });
+  expect(giving.isPending).toBe(true);
+});

@@ -150,6 +150,20 @@ export function kafkaFaultsSuite(
       await committing;
     });
 
+    test('exclusive: one process has all partitions, the next one gets them when it goes', async () => {
+      const { input, group } = names();
+      const [one, two] = [process(), process()];
+      await one.engine.ensureTopic({ name: input, partitions: 3 });
+      const [a, b] = [collector(), collector()];
+      const first = await one.engine.join(group, [input], a, { exclusive: true });
+      await two.engine.join(group, [input], b, { exclusive: true });
+      expect([a.leases.length, b.leases.length]).toEqual([3, 0]);
+      await a.leases[0]?.commit({ next: 5n, state: 'mine' });
+      await first.leave();
+      await until(() => b.leases.length === 3);
+      expect(b.leases.filter(lease => lease.position?.state === 'mine')).toHaveLength(1);
+    });
+
     test('broken connections cost no output and double none', async () => {
       const { input, output, group } = names();
       const one = process();
