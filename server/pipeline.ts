@@ -13,6 +13,7 @@ import { type RunningSink, startSink } from '../connectors/runtime/sink-runtime.
 import { type RunningSource, startSource } from '../connectors/runtime/source-runtime.ts';
 import { deadLetterSpec, type PipelinePlan, type SinkPlan } from '../etl/definition/plan.ts';
 import { PipelineRunner } from '../etl/runner/pipeline-runner.ts';
+import type { ModuleLogs } from '../etl/runner/module-logs.ts';
 import type { Tap } from '../etl/runner/tap.ts';
 import { keyOf } from '../etl/runner/totals.ts';
 import type { ChainStep, Sandbox } from '../etl/sandbox/sandbox.ts';
@@ -68,6 +69,10 @@ export class Pipeline {
 
   get tap(): Tap | null {
     return this.runner?.tap ?? null;
+  }
+
+  get logs(): ModuleLogs | null {
+    return this.runner?.logs ?? null;
   }
 
   /** A pipeline that cannot start says why and hinders no other. */

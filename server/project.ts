@@ -97,7 +97,7 @@ export function readPipelineFile(
   } catch (error) {
     const message = `cannot be read: ${(error as Error).message}`;
     const diagnostics: Diagnostic[] = [{ file, line: 0, column: 0, severity: 'error', message }];
-    return { file, text: '', plan: null, diagnostics, unresolved: [] };
+    return { file, text: '', plan: null, diagnostics, unresolved: [], secrets: [] };
   }
   const schemas = <C extends { config: import('zod').ZodType }>(types: Map<string, C>) =>
     new Map([...types].map(([type, connector]) => [type, connector.config]));
@@ -110,7 +110,7 @@ export function readPipelineFile(
     modules: catalogOf(modules),
   });
   const shown = diagnostics.map(each => (each.file === path ? { ...each, file } : each));
-  return { file, text: maskSecrets(text), ...result, diagnostics: shown };
+  return { file, text: maskSecrets(text, result.secrets), ...result, diagnostics: shown };
 }
 
 /** The plan's steps with their modules, within the server's limits. Kind `invalid`, code BAD_SCHEMA for [schemas]. */
@@ -124,6 +124,7 @@ export function chainSteps(plan: PipelinePlan, modules: ModuleStore, settings: S
       name: step.name,
       module,
       config: step.config,
+      secrets: step.secrets,
       onError: step.onError,
       memoryBytes: Math.min(step.memoryBytes, etl.memory_limit_bytes),
       timeMs: Math.min(step.timeMs, etl.execution_timeout_ms),

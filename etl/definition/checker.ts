@@ -7,6 +7,7 @@ import { dotted, type Path, type TomlDocument } from '../../core/config/toml.ts'
 import { check } from '../../core/config/zod-diagnostics.ts';
 import { explainUnknownKey, type FileShape } from './explain-keys.ts';
 import type { FoundModule, ModuleCatalog, ModuleRef } from './module-ref.ts';
+import { secretsIn } from './secrets.ts';
 import type { ConnectorSchemas } from './schema.ts';
 
 interface Types {
@@ -18,6 +19,8 @@ interface Types {
 /** Gathers the findings of one file's second pass: rules, connector tables, module configs. */
 export class Checker {
   readonly diagnostics: Diagnostic[] = [];
+  /** Of all steps. */
+  readonly secrets: string[] = [];
   readonly document: TomlDocument;
   readonly types: Types;
   private readonly interpolated: Interpolated;
@@ -54,6 +57,14 @@ export class Checker {
   /** Does the value hang on a variable that is not set? */
   isUnresolved(path: Path): boolean {
     return this.interpolated.unresolved.has(dotted(path));
+  }
+
+  /** The secrets in a step's config, which stands at `path`. */
+  secretsIn(path: Path, config: unknown, schema: object | null): string[] {
+    const { touched } = this.interpolated;
+    const found = secretsIn(config, schema, below => touched.has(dotted([...path, ...below])));
+    this.secrets.push(...found);
+    return found;
   }
 
   /** The module, or what is wrong with it. */

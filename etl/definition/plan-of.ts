@@ -54,6 +54,7 @@ function stepOf(step: PipelineFile['step'][number], index: number, checker: Chec
   const ref = parseModuleRef(step.module);
   const module = ref ?? { name: step.module, version: null, sha256: null };
   let config: unknown = step.config;
+  let schema: object | null = null;
   if (checker.isUnresolved([...path, 'module'])) {
     // Which module it is hangs on a variable: nothing more can be said.
   } else if (!ref) {
@@ -69,6 +70,7 @@ function stepOf(step: PipelineFile['step'][number], index: number, checker: Chec
         checker.error([...path, 'on_error'], `\`${ref.name}\` redacts, so \`on_error\` cannot be "pass"`, why);
       }
       checkState(found, path, checker);
+      schema = found.configSchema ?? null;
       config = checkModuleConfig(found, step.config, [...path, 'config'], checker);
       if (step.look_back && found.abi !== 'fluvio') {
         const why = 'only Fluvio SmartModules look back';
@@ -88,6 +90,7 @@ function stepOf(step: PipelineFile['step'][number], index: number, checker: Chec
     name: step.name,
     module,
     config,
+    secrets: checker.secretsIn([...path, 'config'], config, schema),
     onError: step.on_error,
     memoryBytes: step.limits.memory,
     timeMs: step.limits.time,

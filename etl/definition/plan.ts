@@ -52,6 +52,8 @@ export interface StepPlan {
   name: string;
   module: { name: string; version: string | null; sha256: string | null };
   config: unknown;
+  /** Values of the config that are shown nowhere. */
+  secrets: readonly string[];
   onError: OnError;
   memoryBytes: number;
   timeMs: number;

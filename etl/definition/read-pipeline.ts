@@ -30,12 +30,14 @@ export interface ReadResult {
   diagnostics: Diagnostic[];
   /** Dotted paths of the values that hang on a variable that is not set. */
   unresolved: string[];
+  /** Values of modules' configs that are shown nowhere. */
+  secrets: string[];
 }
 
 /** Reads, interpolates and checks one pipeline file. Never throws for what the file says. */
 export function readPipeline(text: string, file: string, options: ReadOptions): ReadResult {
   const { document, diagnostics } = parseToml(text, file);
-  if (!document) return { plan: null, diagnostics, unresolved: [] };
+  if (!document) return { plan: null, diagnostics, unresolved: [], secrets: [] };
   // Test cases bring their own environment, and their records may well hold dollar signs.
   const interpolated = interpolate(document, { ...options, skip: path => path[0] === 'test' });
   diagnostics.push(...interpolated.diagnostics);
@@ -44,14 +46,17 @@ export function readPipeline(text: string, file: string, options: ReadOptions): 
   const base = readBase(document, interpolated, shape);
   diagnostics.push(...base.diagnostics);
   let plan: PipelinePlan | null = null;
+  let secrets: string[] = [];
   if (base.data) {
     const checker = new Checker(document, interpolated, options, shape);
     checkRules(base.data, checker);
     plan = planOf(base.data, file, checker);
     diagnostics.push(...checker.diagnostics);
+    ({ secrets } = checker);
   }
   const sorted = sortDiagnostics(diagnostics);
-  return { plan: hasErrors(sorted) ? null : plan, diagnostics: sorted, unresolved: [...interpolated.unresolved] };
+  const unresolved = [...interpolated.unresolved];
+  return { plan: hasErrors(sorted) ? null : plan, diagnostics: sorted, unresolved, secrets };
 }
 
 function readBase(

@@ -13,6 +13,7 @@ import { LaneTotals } from './lane-totals.ts';
 import { LaneRunner } from './lane-runner.ts';
 import { RecalledLane, shortId } from './recalled-lane.ts';
 import { deadAppends, ReplayLane } from './replay.ts';
+import { ModuleLogs } from './module-logs.ts';
 import { Tap } from './tap.ts';
 import { freshTotals, sumTotals, type Totals } from './totals.ts';
 
@@ -47,6 +48,7 @@ interface Running {
 export class PipelineRunner {
   readonly counts: PipelineCounts;
   readonly tap: Tap;
+  readonly logs: ModuleLogs;
   private readonly options: PipelineRunnerOptions;
   private readonly logger: Logger;
   private readonly running = new Map<Lease, Running>();
@@ -61,6 +63,7 @@ export class PipelineRunner {
     this.options = options;
     this.logger = logger.with({ pipeline: plan.name });
     this.tap = new Tap(clock);
+    this.logs = new ModuleLogs(clock);
     const names = plan.outputs.map(output => output.name);
     this.counts = new PipelineCounts(
       plan.name,
@@ -132,7 +135,8 @@ export class PipelineRunner {
       rehashPartitions: output.partitionBy === 'key' ? (this.partitions.get(output.topic) ?? 1) : null,
       codec: output.codec,
     }));
-    return { pipeline: plan.name, steps, outputs, source };
+    const onLine: ChainSpec['onLine'] = line => this.logs.add(line, source.partition);
+    return { pipeline: plan.name, steps, outputs, source, onLine };
   }
 
   private async assigned(lease: Lease): Promise<void> {

@@ -15,6 +15,7 @@ export interface ChainStepMessage {
   state?: { version: number; timers: boolean; limitBytes: number } | null;
   maxFailuresInARow: number | null;
   traces: boolean;
+  secrets: readonly string[];
 }
 
 export interface ChainMessage {

@@ -50,6 +50,7 @@ export class ModuleCompiler {
       state: stateOf(step),
       maxFailuresInARow: step.maxFailuresInARow,
       traces: step.traces ?? false,
+      secrets: step.secrets ?? [],
     }));
     return { pipeline, steps, outputs, source };
   }

@@ -44,6 +44,8 @@ export interface ChainStep {
   module: StoredModule;
   /** JSON value handed to millstream_init, as environment to a Redpanda transform, as params to a SmartModule. */
   config: unknown;
+  /** Values of the config that are shown nowhere: logs and reasons say `***`. */
+  secrets?: readonly string[];
   onError: OnError;
   memoryBytes: number;
   /** Per record. */
@@ -70,12 +72,22 @@ export interface ChainOutput {
   codec: Codec;
 }
 
+/** What a module wrote to its log. */
+export interface ModuleLine {
+  step: string;
+  /** 0 debug, 1 info, 2 warn, 3 error. */
+  level: number;
+  line: string;
+}
+
 export interface ChainSpec {
   pipeline: string;
   steps: ChainStep[];
   /** The first is "default". */
   outputs: ChainOutput[];
   source: { topic: string; topicId: string; partition: number };
+  /** Every line that is within the limits, beside the sandbox's own log. */
+  onLine?: (line: ModuleLine) => void;
 }
 
 /** Where a lane with state goes on. */

@@ -263,7 +263,9 @@ export class Slot {
     const { logger } = this.host;
     const levels = ['debug', 'info', 'warn', 'error'] as const;
     const { pipeline, source } = lane.spec;
-    for (const { step, level, line } of reply.logs) {
+    for (const said of reply.logs) {
+      const { step, level, line } = said;
+      lane.spec.onLine?.(said);
       logger[levels[level] ?? 'info'](line, { pipeline, step, partition: source.partition });
     }
     if (reply.logsLost > 0)

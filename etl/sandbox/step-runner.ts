@@ -11,6 +11,7 @@ import {
 import { openGuest } from '../abi/open-guest.ts';
 import { CELL, PHASE } from './cell.ts';
 import { initFailed } from './errors.ts';
+import { maskOf } from './mask.ts';
 import type { FrameHelper, Table } from './frame-helper/frame-helper.ts';
 import { type Blame, type ChainStepMessage, MODE, type StepMemory } from './messages.ts';
 import { type Span, StepInput } from './span.ts';
@@ -64,6 +65,8 @@ export class StepRunner {
   private readonly cell: Int32Array;
   private readonly log: (level: number, line: string) => void;
   private readonly host: GuestHost;
+  /** Takes secrets out of whatever is said. */
+  private readonly mask: (text: string) => string;
   private guest: Guest | null = null;
   /** The guest has not been given a record yet. */
   private fresh = false;
@@ -88,7 +91,8 @@ export class StepRunner {
     this.memory = { ...memory };
     this.shared = shared;
     this.cell = shared.cell;
-    this.log = log;
+    this.mask = maskOf(step.secrets);
+    this.log = (level, line) => log(level, this.mask(line));
     this.writes = state && new CallWrites(state, record => this.guest?.failures.has(record) ?? false);
     const { cell } = shared;
     this.host = { cell, log: this.collectLine, memory: this.memory, past: () => [], state: this.writes };
@@ -340,7 +344,7 @@ export class StepRunner {
       // A module that threw says why before it traps.
       const said = guest.failures.get(record);
       const sizes = { before: memoryBefore, now: guest.memoryBytes, limit: this.step.setup.memoryBytes };
-      return { fault: said ?? explainFault(error, sizes, guest.lastWords), record };
+      return { fault: this.masked(said ?? explainFault(error, sizes, guest.lastWords)), record };
     } finally {
       cell[CELL.phase] = PHASE.host;
       helper.raw.release(mark);
@@ -357,11 +361,15 @@ export class StepRunner {
   private failuresOf(guest: Guest, span: Span): FailedRecord[] {
     return [...guest.failures]
       .toSorted(([a], [b]) => a - b)
-      .map(([n, failure]) => ({ index: this.feed.input.nth(span.from, n), ...failure }));
+      .map(([n, failure]) => ({ index: this.feed.input.nth(span.from, n), ...this.masked(failure) }));
+  }
+
+  private masked({ code, reason }: Failure): Failure {
+    return { code, reason: this.mask(reason) };
   }
 
   private initFailed(error: unknown): Error {
-    return initFailed(this.step.name, error instanceof Error ? error.message : String(error), error);
+    return initFailed(this.step.name, this.mask(error instanceof Error ? error.message : String(error)));
   }
 
   private readonly collectLine = (level: number, line: () => string): void => {

@@ -24,6 +24,7 @@ const COMMANDS = new Map<string, Loader>(
     'module deploy': async () => (await import('./module-deploy.ts')).deploy,
     'module show': async () => (await import('./module-deploy.ts')).show,
     'module rollback': async () => (await import('./module-deploy.ts')).rollback,
+    'module logs': async () => (await import('./module-logs.ts')).logs,
     'module list': async () => (await import('./module.ts')).list,
     'pipeline lint': async () => (await import('./pipeline.ts')).lint,
     'pipeline test': async () => (await import('./pipeline.ts')).test,

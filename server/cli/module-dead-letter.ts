@@ -29,7 +29,7 @@ export async function reproduce(
   if (letter.letter.sha256 !== null && !step.module.sha256.startsWith(letter.letter.sha256)) {
     io.err(`the module was ${letter.letter.sha256.slice(0, 12)} then and is ${step.module.sha256.slice(0, 12)} now\n`);
   }
-  const lane = openModule(sandbox, { module, config: step.config, outputs, traces: true });
+  const lane = openModule(sandbox, { module, config: step.config, secrets: step.secrets ?? [], outputs, traces: true });
   try {
     const { results } = await runRecords(lane, outputs, [letter.given], 1);
     io.out(results.map(resultLines).join(''));

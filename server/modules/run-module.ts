@@ -16,6 +16,7 @@ export interface ModuleSetup {
   outputs: readonly string[];
   /** Stacks of traps go to the sandbox's log. */
   traces?: boolean;
+  secrets?: readonly string[];
 }
 
 /** What became of one record. */
@@ -35,6 +36,7 @@ export function openModule(sandbox: Sandbox, setup: ModuleSetup): Lane {
     initTimeMs: INIT_TIME_MS,
     maxFailuresInARow: null,
     traces: setup.traces ?? false,
+    secrets: setup.secrets ?? [],
   };
   return sandbox.openLane({
     pipeline: 'module',

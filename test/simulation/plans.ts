@@ -55,6 +55,7 @@ function plan(
       name: stepName,
       module: { name: module.name, version: null, sha256: null },
       config,
+      secrets: [],
       onError,
       memoryBytes,
       timeMs,

@@ -143,7 +143,7 @@ function messageOf(spec: ChainSpec): ChainMessage {
       const code = compile(module, memoryBytes);
       const state = module.state ? { ...module.state, limitBytes: memoryBytes } : null;
       const setup = setupOf(spec, step);
-      return { name, module: code, abi, sha256, setup, state, onError, maxFailuresInARow, traces: false };
+      return { name, module: code, abi, sha256, setup, state, onError, maxFailuresInARow, traces: false, secrets: [] };
     }),
   };
 }

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { MillstreamError } from '../../../core/base/errors.ts';
 import type { PipelinePlan } from '../../../etl/definition/plan.ts';
+import type { ModuleLogs } from '../../../etl/runner/module-logs.ts';
 import type { Tap } from '../../../etl/runner/tap.ts';
 import type { PipelineStatus } from '../../pipeline-status.ts';
 
@@ -10,6 +11,7 @@ export interface PipelineView {
   status(): PipelineStatus;
   /** null: a pipeline without steps. */
   readonly tap: Tap | null;
+  readonly logs: ModuleLogs | null;
 }
 
 /** A tap never sends more than this, whatever flows. */
@@ -30,6 +32,18 @@ export function pipelineRoutes(app: FastifyInstance, pipelines: () => PipelineVi
   app.get('/api/v1/pipelines', async () => ({ pipelines: pipelines().map(pipeline => pipeline.status()) }));
   app.get<{ Params: { name: string } }>('/api/v1/pipelines/:name', async request => find(request.params.name).status());
 
+  /** What the modules logged, the newest lines of each step; `?step=NAME` filters. */
+  app.get<{ Params: { name: string }; Querystring: { step?: string } }>(
+    '/api/v1/pipelines/:name/logs',
+    async request => {
+      const pipeline = find(request.params.name);
+      const { step } = request.query;
+      if (step !== undefined) requireStep(pipeline, step);
+      const lines = pipeline.logs?.latest(step ?? null) ?? [];
+      return { lines: lines.map(each => ({ ...each, at: new Date(each.at).toISOString() })) };
+    },
+  );
+
   /** Server-sent events (HTML standard 9.2): one JSON TapEvent a message; `?step=NAME` filters. */
   app.get<{ Params: { name: string }; Querystring: { step?: string } }>(
     '/api/v1/pipelines/:name/tap',
@@ -40,12 +54,7 @@ export function pipelineRoutes(app: FastifyInstance, pipelines: () => PipelineVi
       const { tap } = pipeline;
       if (!tap) throw new MillstreamError('invalid', 'NO_STEPS', 'this pipeline has no steps to look into');
       const { step } = request.query;
-      const steps = pipeline.status().steps.map(each => each.step);
-      if (step !== undefined && !steps.includes(step)) {
-        throw new MillstreamError('invalid', 'UNKNOWN_STEP', `pipeline \`${pipeline.name}\` has no step \`${step}\``, {
-          help: `there are: ${steps.join(', ')}`,
-        });
-      }
+      if (step !== undefined) requireStep(pipeline, step);
       reply.hijack();
       const { raw } = reply;
       raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
@@ -65,4 +74,12 @@ export function pipelineRoutes(app: FastifyInstance, pipelines: () => PipelineVi
       });
     },
   );
+}
+
+function requireStep(pipeline: PipelineView, step: string): void {
+  const steps = pipeline.status().steps.map(each => each.step);
+  if (steps.includes(step)) return;
+  throw new MillstreamError('invalid', 'UNKNOWN_STEP', `pipeline \`${pipeline.name}\` has no step \`${step}\``, {
+    help: `there are: ${steps.join(', ')}`,
+  });
 }

@@ -50,6 +50,7 @@ const PLAN: PipelinePlan = {
       name: 'tally',
       module: { name: 'tally', version: null, sha256: null },
       config: {},
+      secrets: [],
       onError: 'dead_letter',
       memoryBytes: 0,
       timeMs: 0,
