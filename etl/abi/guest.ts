@@ -33,7 +33,8 @@ export interface Guest {
 export interface GuestHost {
   /** The worker's shared cell: whoever knows which record is at work writes it there. */
   cell: Int32Array;
-  /** What outlives the instance; read and written as a whole by each call. A call that fails has written nothing. */
+  /** A Fluvio aggregate's accumulator: read and written as a whole by each call. A call that fails has written nothing.
+   * Setting it throws GuestFault when the step's state has no room for it. */
   memory: { kept: Uint8Array };
   /** Records of the source partition below this offset that the step looks back at, the oldest first. */
   past: (offset: number, timestamp: number) => readonly PastRecord[];

@@ -4,9 +4,9 @@ import { hasTimers, isStateful } from '../abi/state-imports.ts';
 import { type ModuleShape, readShape } from './module-shape.ts';
 
 export interface Inspected extends ModuleShape, Detected {
-  /** It imports the functions that ask for state. */
+  /** It keeps state. */
   stateful: boolean;
-  /** Of those, the ones for timers. */
+  /** It sets timers. */
   timers: boolean;
 }
 
@@ -19,7 +19,9 @@ export function inspect(bytes: Uint8Array): Inspected {
   const shape = readShape(bytes);
   const detected = detectAbi(shape);
   const imported = detected.abi === 'millstream-core' ? shape.imports.map(({ name }) => name) : [];
-  return { ...shape, ...detected, stateful: isStateful(imported), timers: hasTimers(imported) };
+  // A Fluvio aggregate keeps its accumulator.
+  const stateful = isStateful(imported) || detected.form === 'aggregate';
+  return { ...shape, ...detected, stateful, timers: hasTimers(imported) };
 }
 
 /** The core module that workers compile. */

@@ -32,11 +32,9 @@ export const MODE = { frames: 0, single: 1, fresh: 2 } as const;
 export interface StepMemory {
   failuresInARow: number;
   mode: number;
-  /** What the module has gathered: an aggregate's accumulator. */
-  kept: Uint8Array;
 }
 
-export const FRESH_MEMORY: StepMemory = { failuresInARow: 0, mode: 0, kept: new Uint8Array(0) };
+export const FRESH_MEMORY: StepMemory = { failuresInARow: 0, mode: 0 };
 
 /** A record within a task: the how-manyth that the step was given. */
 export interface Place {

@@ -15,6 +15,7 @@ import { maskOf } from './mask.ts';
 import type { FrameHelper, Table } from './frame-helper/frame-helper.ts';
 import { type Blame, type ChainStepMessage, MODE, type StepMemory } from './messages.ts';
 import { type Span, StepInput } from './span.ts';
+import { Accumulator } from './state/accumulator.ts';
 import { CallWrites, TimerDue } from './state/call-writes.ts';
 import { firstDue, timersTable, timesOf } from './state/timers.ts';
 import type { StepState } from './state/step-state.ts';
@@ -93,9 +94,12 @@ export class StepRunner {
     this.cell = shared.cell;
     this.mask = maskOf(step.secrets);
     this.log = (level, line) => log(level, this.mask(line));
-    this.writes = state && new CallWrites(state, record => this.guest?.failures.has(record) ?? false);
+    // An aggregate writes once, behind all records of a call, for those that went well.
+    const isAggregate = step.abi === 'fluvio';
+    const hasFailed = (record: number): boolean => !isAggregate && (this.guest?.failures.has(record) ?? false);
+    this.writes = state && new CallWrites(state, hasFailed);
     const { cell } = shared;
-    this.host = { cell, log: this.collectLine, memory: this.memory, past: () => [], state: this.writes };
+    this.host = { cell, log: this.collectLine, memory: new Accumulator(state), past: () => [], state: this.writes };
   }
 
   /** The worker may replace it between two tasks. */
@@ -135,7 +139,8 @@ export class StepRunner {
     memory.mode = Math.max(memory.mode, run.blame.modes[this.index] ?? MODE.frames);
     const guest = await this.start();
     // Without progress nobody knows which record has written what.
-    if (writes && guest.reportsProgress !== true) memory.mode = Math.max(memory.mode, MODE.single);
+    if (writes && guest.reportsProgress !== true && this.step.abi !== 'fluvio')
+      memory.mode = Math.max(memory.mode, MODE.single);
     const input = new StepInput(this.helper, run.input, !guest.takesTombstones);
     const verdicts = new Verdicts(this.helper, input, run, this.step, memory, writes !== null);
     this.feed = { input, verdicts, timers: null };
@@ -285,7 +290,6 @@ export class StepRunner {
     alone: boolean,
   ): Promise<{ failure: Failure; record: number } | TimerDue | null> {
     const { verdicts } = this.feed;
-    const { kept } = this.memory;
     const outcome = await this.enterGuest(span, count, bytes, alone);
     if (outcome instanceof TimerDue) {
       this.lines = [];
@@ -301,7 +305,6 @@ export class StepRunner {
     }
     this.writes?.rollBack();
     this.lines = [];
-    this.memory.kept = kept;
     return { failure, record: 'fault' in outcome ? outcome.record : -1 };
   }
 

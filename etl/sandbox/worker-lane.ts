@@ -81,7 +81,6 @@ export class WorkerLane {
       const stop: Stop = result;
       this.steps.forEach(({ memory }, i) => {
         memory.failuresInARow = before[i]?.failuresInARow ?? 0;
-        memory.kept = before[i]?.kept ?? FRESH_MEMORY.kept;
       });
       if (mark) this.state?.rollBack(mark);
       this.stopped = { step: stop.step, offset: stop.offset, ...stop.failure };

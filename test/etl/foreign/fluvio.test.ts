@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { encodeBatch } from '../../../core/engine/records.ts';
 import { chainOf, stepOf } from '../sandbox/guests.ts';
 import { batchOf, outputOf, record, TIME, taskOf, valuesOf } from '../sandbox/harness.ts';
+import { Committed } from '../sandbox/state/fixture.ts';
 import { dead, foreignGuests, guestNamed, output, useSandbox } from './built.ts';
 
 foreignGuests('foreign guests: Fluvio SmartModules built with the Rust SDK', () => {
@@ -90,6 +91,20 @@ foreignGuests('foreign guests: Fluvio SmartModules built with the Rust SDK', () 
     expect(await sums(second, ['100'])).toEqual(['100']);
     expect(await sums(first, ['-10', '7'])).toEqual(['0', '7']);
     await Promise.all(lanes.map(lane => lane.close()));
+  });
+
+  test('an accumulator is state of its step: whoever takes the partition over goes on from it', async () => {
+    const chain = chainOf([stepOf(guestNamed('fluvio-aggregate'), { name: 'sum' })]);
+    const committed = new Committed();
+    const first = sandbox().openLane(chain, committed.state);
+    committed.take(await first.run(taskOf([batchOf(['4', '5'])])));
+    committed.take(await first.run(taskOf([batchOf(['x', '1'])])));
+    await first.close();
+    expect(committed.changelog).toMatchObject({ 'v/sum/accumulator': '10' });
+    const next = sandbox().openLane(chain, committed.state);
+    committed.take(await next.run(taskOf([batchOf(['7'])])));
+    await next.close();
+    expect(committed.outputs).toEqual(['4', '9', '10', '17']);
   });
 
   test('init: the config is the params; what it refuses does not start, with its own reason', async () => {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import binaryen from 'assemblyscript/binaryen';
 import { inspect } from '../../../etl/sandbox/inspect.ts';
+import { stateNeeds } from '../../../etl/sandbox/module-store.ts';
 import type { ChainOutput, ChainSpec, ChainStep, StoredModule } from '../../../etl/sandbox/sandbox.ts';
 
 /** Assembles WebAssembly text. */
@@ -110,8 +111,9 @@ export function guestText(
 
 export function moduleOf(bytes: Uint8Array, name = 'guest'): StoredModule {
   const sha256 = createHash('sha256').update(bytes).digest('hex');
-  const { abi, form } = inspect(bytes);
-  return { name, version: '1.0.0', sha256, abi, form, bytes, description: null, redacts: false };
+  const { abi, form, ...needs } = inspect(bytes);
+  const state = stateNeeds(needs);
+  return { name, version: '1.0.0', sha256, abi, form, bytes, description: null, redacts: false, state };
 }
 
 export function stepOf(module: StoredModule, options: Partial<ChainStep> = {}): ChainStep {
