@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { readRecords } from '../../core/engine/records.ts';
@@ -69,6 +69,14 @@ async function restart(enabled: boolean, partitions = 1): Promise<void> {
 }
 const reset = (...more: string[]) =>
   project.run(['pipeline', 'reset', 'counts', '--brokers', `127.0.0.1:${project.server.kafka.port}`, ...more]);
+
+it('the pipeline of the documentation is one', async () => {
+  const text = readFileSync('docs/STATE.md', 'utf8');
+  const step = /```toml\n([^]*?)```/.exec(text)?.[1] ?? '';
+  project = await startProject();
+  project.write('pipelines/payments.toml', `name = "payments"\n[source]\ntopic = "payments"\n${step}`);
+  expect(await project.run(['pipeline', 'lint'])).toEqual({ code: 0, out: 'pipelines/payments.toml: ok\n', err: '' });
+});
 
 describe('a pipeline whose step keeps state', () => {
   it('goes on where it was after a restart', async () => {

@@ -187,25 +187,25 @@ describe('timers', () => {
     expect(Object.keys(run.changelog).filter(key => key.startsWith('t/'))).toHaveLength(1);
   });
 
-  it('pass through the steps behind theirs', async () => {
+  it('give records to the steps behind theirs, each of which has its own state', async () => {
     const chain = await keeperChain();
     const [step] = chain.steps as [(typeof chain.steps)[number]];
     const lane = sandbox.openLane({ ...chain, steps: [step, { ...step, name: 'second' }] });
     const run = new Committed();
-    // What the first emits is what the second is told to do.
+    // What the first step emits is what the second one does: `+=q` adds one to `=q`.
     await runTimed(
       lane,
       [
-        [0, '@10:x'],
-        [1, '=k:+z ?k'],
-        [20, '?k'],
+        [0, '=+:q @10:t/?+'],
+        [20, '@50:t/?+'],
       ],
-      3,
+      2,
       run,
     );
-    run.take(await tickTo(lane, 99));
-    expect(run.outputs).toEqual([]);
+    run.take(await tickTo(lane, 99, 2));
+    expect(run.outputs).toEqual(['=q=1', '=q=2']);
     expect(run.letters).toEqual([]);
+    expect(run.changelog).toMatchObject({ 'v/keep/+': 'q', 'v/second/=q': '2', 'v/keep/timers': '2' });
   });
 
   it('of more than a thousand keys come in several calls', async () => {
