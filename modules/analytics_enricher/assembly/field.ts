@@ -38,7 +38,8 @@ export class Field {
     const otherwise = field.get('default');
     if (otherwise.exists) this.otherwise = otherwise.raw;
     if (this.to == '') this.refusal = 'a field has no `to`';
-    else if (!this.read(field)) this.refuse('needs one of `copy`, `sum`, `product`, `text`, `time`, `classify`, `lookup`');
+    else if (!this.read(field))
+      this.refuse('needs one of `copy`, `sum`, `product`, `text`, `time`, `classify`, `lookup`');
   }
 
   private refuse(why: string): void {
@@ -93,7 +94,8 @@ export class Field {
   }
 
   private readClasses(edges: Json[], names: Json[]): void {
-    if (names.length != edges.length + 1) return this.refuse('has ' + edges.length.toString() + ' `edges`: `names` must be one more');
+    if (names.length != edges.length + 1)
+      return this.refuse('has ' + edges.length.toString() + ' `edges`: `names` must be one more');
     for (let i = 0; i < edges.length; i++) {
       this.numbers.push(edges[i].number());
       if (i > 0 && !(this.numbers[i] > this.numbers[i - 1])) return this.refuse('has `edges` that do not rise');

@@ -15,7 +15,8 @@ export function configure(config: Json): string | null {
   if (reviewFrom > blockFrom) return '`review_from` must not be above `block_from`';
   const given = config.get('rules');
   const list = given.exists ? given : json.parse(Bytes.of(USUAL));
-  if (list === null || !list.isArray || list.elements().length == 0) return '`rules` must be a list of at least one rule';
+  if (list === null || !list.isArray || list.elements().length == 0)
+    return '`rules` must be a list of at least one rule';
   const elements = list.elements();
   for (let i = 0; i < elements.length; i++) {
     const rule = new Rule(elements[i]);
