@@ -203,10 +203,11 @@ export class FluvioGuest implements Guest {
   private lookBack(offset: number, timestamp: number): void {
     const { cell, log, past } = this.host;
     this.hasLookedBack = true;
-    if (!this.exports.look_back || this.setup.lookBack === null) return;
+    const { lookBack } = this.setup;
+    if (!this.exports.look_back || lookBack === null) return;
     const phase = cell[CELL.phase] as number;
     cell[CELL.phase] = PHASE.init;
-    for (const record of past(offset, timestamp)) {
+    for (const record of past(offset, timestamp, lookBack)) {
       this.wasi.atRecord(record.offset, record.timestamp);
       const input = this.input.write(record.body, partsOf(record.body, 0), record, null);
       let status: number;

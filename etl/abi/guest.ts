@@ -37,7 +37,7 @@ export interface GuestHost {
    * Setting it throws GuestFault when the step's state has no room for it. */
   memory: { kept: Uint8Array };
   /** Records of the source partition below this offset that the step looks back at, the oldest first. */
-  past: (offset: number, timestamp: number) => readonly PastRecord[];
+  past: (offset: number, timestamp: number, lookBack: LookBack) => readonly PastRecord[];
   /** null: the step keeps no state. */
   state?: StateHost | null;
   /** The line is decoded only when it is wanted. Levels: 0 debug, 1 info, 2 warn, 3 error. */

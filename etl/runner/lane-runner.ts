@@ -26,6 +26,8 @@ export interface LaneRunnerOptions {
   state?: LaneRunnerState;
   /** Where to begin; left out: where the lease says. */
   start?: bigint;
+  /** So many offsets before that are read too and handed over as done, for steps that look back. */
+  lookBack: number;
   clock: Clock;
   /** Merge limit of a task, in records. */
   taskRecords: number;
@@ -59,10 +61,13 @@ export class LaneRunner {
   private reading: Promise<Chunk> | null = null;
   /** Of the steps' timers the first; null: there is none. */
   private nextTimer: number | null = null;
+  /** Where the first read begins; null: where the work does. */
+  private firstRead: bigint | null;
 
   constructor(options: LaneRunnerOptions) {
     this.options = options;
     this.next = options.start ?? options.lease.start;
+    this.firstRead = options.lookBack > 0 ? this.next - BigInt(options.lookBack) : null;
   }
 
   /** Runs until drained, fenced or stopped. A storage that refuses is waited out, from the last committed position. */
@@ -106,6 +111,8 @@ export class LaneRunner {
     let order: Promise<void> = Promise.resolve();
     let from = this.next;
     this.reading = null;
+    // Behind `from` only as long as there is something to look back at.
+    let readFrom = this.takeFirstRead() ?? from;
     try {
       if (this.options.state) await this.recall(from);
       while (!this.draining.signal.aborted && !lease.signal.aborted) {
@@ -114,7 +121,13 @@ export class LaneRunner {
           await sleep(this.options.clock, HELD_MS, AbortSignal.any([this.draining.signal, lease.signal]));
           continue;
         }
-        const chunk = await this.readUnless(from, window.broken);
+        const chunk = await this.readUnless(readFrom, window.broken).catch((error: unknown) => {
+          // Retention took away meanwhile what only was to be looked back at.
+          if (readFrom >= from || asMillstreamError(error).code !== 'OFFSET_OUT_OF_RANGE') throw error;
+          this.reading = null;
+          readFrom = from;
+          return null;
+        });
         // What was waited for while it became so is read again later.
         if (!chunk || (chunk !== 'idle' && chunk.batches.length === 0) || this.options.isHeld()) continue;
         const tick = chunk === 'idle' ? this.tick(window) : undefined;
@@ -124,15 +137,19 @@ export class LaneRunner {
         const at = tick === undefined ? {} : { tick };
         const task = lane.run({ batches, from: Number(from), samples: this.options.samples(), ...at });
         window.enterLane(task);
+        // All of it was done before: there is nothing to commit.
+        const isPast = chunk !== 'idle' && next <= from;
         order = order.then(async () => {
           const result = await task;
           if (window.failed) return;
           this.nextTimer = result.state?.nextTimer ?? null;
+          if (isPast) return;
           window.track(this.commit(result, next));
           if (result.stopped) throw new StoppedByPolicy(result.stopped.step, result.stopped.reason);
         });
         window.track(order);
-        from = next;
+        if (chunk !== 'idle') readFrom = next;
+        if (!isPast) from = next;
       }
     } finally {
       await window.settled();
@@ -152,6 +169,14 @@ export class LaneRunner {
     const { clock, state } = this.options;
     const time = clock.now() - (state?.idleMs ?? 0);
     return window.isEmpty && this.nextTimer !== null && this.nextTimer <= time ? time : null;
+  }
+
+  private takeFirstRead(): bigint | null {
+    const { firstRead } = this;
+    this.firstRead = null;
+    if (firstRead === null) return null;
+    const { from } = this.options.lease.bounds();
+    return firstRead > from ? firstRead : from;
   }
 
   /** The read, or null as soon as the runner drains or something under way has failed; 'idle' when nothing has come for

@@ -6,6 +6,7 @@ import type { Append, Engine, Lease, Membership, TopicInfo } from '../../core/en
 import { DIGEST_DIGITS } from '../../core/engine/lineage.ts';
 import { stepReplayTopic } from '../../core/engine/replay.ts';
 import { deadLetterSpec, type PipelinePlan, stateSpec } from '../definition/plan.ts';
+import { reachOf } from '../sandbox/past-batches.ts';
 import type { ChainSpec, ChainStep, Sandbox, TaskResult } from '../sandbox/sandbox.ts';
 import { refused } from '../sandbox/state/changelog.ts';
 import { PipelineCounts } from './counts.ts';
@@ -180,6 +181,7 @@ export class PipelineRunner {
       lane,
       ...(recalled && { state: { reset: () => recalled.reset(), idleMs: this.idleMs() } }),
       start,
+      lookBack: isReplay ? 0 : lookBackOffsets(chain.steps),
       clock,
       taskRecords,
       samples: () => this.tap.wanted(),
@@ -268,4 +270,12 @@ export class PipelineRunner {
 function otherPartitions(changelog: string, partitions: number): Error {
   const state = `the state in ${changelog} is that of another number: its keys lie elsewhere`;
   return refused(`the source has ${partitions} partitions, ${state}`);
+}
+
+/** Offsets are more than records: transactions and compaction leave gaps. */
+const OFFSETS_PER_RECORD = 4;
+
+function lookBackOffsets(steps: readonly ChainStep[]): number {
+  const reaches = steps.flatMap(({ lookBack }) => (lookBack ? [reachOf(lookBack)] : []));
+  return Math.max(0, ...reaches) * OFFSETS_PER_RECORD;
 }

@@ -7,6 +7,7 @@ import {
   type RunReply,
   type StepMemory,
 } from './messages.ts';
+import { type PastBatches, pastOf } from './past-batches.ts';
 import type { ChainSpec, Lane, LaneState, LaneTask, TaskResult } from './sandbox.ts';
 import type { Slot } from './slot.ts';
 import { KeptState } from './state/kept-state.ts';
@@ -41,6 +42,8 @@ export class SlotLane implements Lane {
   /** Where the lane's instances live. */
   openIn: Thread | null = null;
   inFlight = 0;
+  /** Of answered tasks, for steps that look back. */
+  readonly past: PastBatches | null;
   private readonly slot: Slot;
   private readonly now: () => number;
   private readonly whenClosed: () => void;
@@ -64,6 +67,7 @@ export class SlotLane implements Lane {
     this.now = now;
     this.whenClosed = whenClosed;
     this.memory = spec.steps.map(() => FRESH_MEMORY);
+    this.past = pastOf(spec.steps.map(step => step.lookBack));
   }
 
   /** The modules are there: tasks may go. */
@@ -97,7 +101,8 @@ export class SlotLane implements Lane {
 
   /** What the lane's instances start from in another thread. */
   openMessage(): OpenMessage | null {
-    return this.chain && { chain: this.chain, memory: this.memory, state: this.state?.all ?? null };
+    const { chain, memory, state, past } = this;
+    return chain && { chain, memory, state: state?.all ?? null, past: past?.bytes() ?? null };
   }
 
   /** A task was answered: from here on another thread would go on. */

@@ -60,6 +60,8 @@ export interface OpenMessage {
   memory: StepMemory[];
   /** Left out: no step keeps any, or all begin with none. */
   state?: LaneState | null;
+  /** Batches of the source before the next task, for steps that look back. */
+  past: Uint8Array | null;
 }
 
 export interface RunMessage {

@@ -145,7 +145,10 @@ export class Slot {
     const { queued } = attempt;
     const { lane } = queued;
     lane.inFlight--;
-    if (queued.kept) this.buffers.giveBack(queued.kept);
+    if (queued.kept) {
+      lane.past?.add(new Uint8Array(queued.kept, 0, queued.length));
+      this.buffers.giveBack(queued.kept);
+    }
     if (lane.broken) queued.reject(lane.broken);
     else if (reply.ok === 'run') {
       lane.keep(reply.reply);

@@ -86,6 +86,7 @@ export class StepRunner {
     state: StepState | null,
     shared: { helper: FrameHelper; cell: Int32Array },
     log: (level: number, line: string) => void,
+    past: GuestHost['past'],
   ) {
     this.index = index;
     this.step = step;
@@ -99,7 +100,7 @@ export class StepRunner {
     const hasFailed = (record: number): boolean => !isAggregate && (this.guest?.failures.has(record) ?? false);
     this.writes = state && new CallWrites(state, hasFailed);
     const { cell } = shared;
-    this.host = { cell, log: this.collectLine, memory: new Accumulator(state), past: () => [], state: this.writes };
+    this.host = { cell, log: this.collectLine, memory: new Accumulator(state), past, state: this.writes };
   }
 
   /** The worker may replace it between two tasks. */

@@ -11,6 +11,7 @@ import {
 } from './messages.ts';
 import type { StepCounts, StepSample, TaskResult } from './sandbox.ts';
 import { sampleAfter, sampleBefore } from './samples.ts';
+import { type PastBatches, pastOf } from './past-batches.ts';
 import { ChainState } from './state/changelog.ts';
 import { timerKey } from './state/step-state.ts';
 import { timersTable } from './state/timers.ts';
@@ -39,6 +40,8 @@ export class WorkerLane {
   private readonly steps: StepRunner[];
   /** null: no step keeps any. */
   private readonly state: ChainState | null;
+  /** What steps that look back are shown; null: none does. */
+  private readonly past: PastBatches | null;
   /** Once stopped, nothing more runs: the records behind belong to whoever mends it. */
   private stopped: TaskResult['stopped'] = null;
   private logs: LogLine[] = [];
@@ -53,8 +56,11 @@ export class WorkerLane {
     this.steps = open.chain.steps.map((step, i) => {
       const memory = open.memory[i] ?? FRESH_MEMORY;
       const state = this.state?.steps.get(step.name) ?? null;
-      return new StepRunner(i, step, memory, state, shared, (level, line) => this.log(step.name, level, line));
+      const log = (level: number, line: string): void => this.log(step.name, level, line);
+      return new StepRunner(i, step, memory, state, shared, log, (...at) => this.past?.before(...at) ?? []);
     });
+    this.past = pastOf(open.chain.steps.map(step => step.setup.lookBack));
+    if (open.past) this.past?.add(open.past);
   }
 
   /** Instantiates every module. */
@@ -101,6 +107,7 @@ export class WorkerLane {
     const { chain } = this;
     const { helper } = this.shared;
     helper.reset();
+    this.past?.add(batches);
     const tick = end === Number.POSITIVE_INFINITY ? (message.tick ?? null) : null;
     const source =
       typeof message.tick === 'number' ? tickTable(helper, message) : listRecords(helper, batches, message.from);

@@ -56,7 +56,7 @@ async function reply(message: WorkerMessage): Promise<unknown> {
       shared.cell[CELL.phase] = PHASE.init;
       return { ok: 'compiled', module: new WebAssembly.Module(message.bytes) } satisfies Reply;
     case 'start':
-      await tryOut(new WorkerLane({ chain: message.chain, memory: [] }, shared));
+      await tryOut(new WorkerLane({ chain: message.chain, memory: [], past: null }, shared));
       return { ok: 'done' } satisfies Reply;
   }
 }

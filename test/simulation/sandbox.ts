@@ -55,13 +55,14 @@ export function inProcessSandbox(life: Life, random: Random): Sandbox {
   let turn: Promise<unknown> = Promise.resolve();
   return {
     async probe(chain) {
-      await new WorkerLane({ chain: messageOf(chain), memory: [] }, shared).start();
+      await new WorkerLane({ chain: messageOf(chain), memory: [], past: null }, shared).start();
     },
     openLane: (spec, state) => {
       const chain = messageOf(spec);
       // As SlotLane keeps it.
       const kept = state ? new KeptState(state) : null;
-      const open = (): WorkerLane => new WorkerLane({ chain, memory: [], state: kept?.all ?? null }, shared);
+      const open = (): WorkerLane =>
+        new WorkerLane({ chain, memory: [], state: kept?.all ?? null, past: null }, shared);
       let lane = open();
       // As in a worker, one task at a time: they share what frames are made in.
       const inTurn = (message: RunMessage, batches: Uint8Array): Promise<RunReply> => {

@@ -152,6 +152,51 @@ foreignGuests('foreign guests: Fluvio SmartModules built with the Rust SDK', () 
     await alone.close();
   });
 
+  test('look_back: what came before is shown once before the first record, in a lane that begins in the middle', async () => {
+    const steps = (lookBack: { last: number | null; ageMs: number | null }) => [
+      stepOf(guestNamed('fluvio-look_back'), { lookBack }),
+    ];
+    const past = (values: string[]) => batchOf(values, { baseOffset: 100 });
+    const peaks = async (lookBack: { last: number | null; ageMs: number | null }, from: number): Promise<unknown> => {
+      const lane = sandbox().openLane(chainOf(steps(lookBack)));
+      // What lies below `from` was done before.
+      const result = await lane.run(taskOf([past(['50', '7', '9', '8', '10', '60'])], { from }));
+      await lane.close();
+      expect(result.records).toBe(106 - from);
+      return valuesOf(outputOf(result));
+    };
+    expect(await peaks({ last: 3, ageMs: null }, 104)).toEqual(['10', '60']);
+    expect(await peaks({ last: 4, ageMs: null }, 104)).toEqual(['60']);
+    expect(await peaks({ last: null, ageMs: null }, 104)).toEqual(['60']);
+    // A record a millisecond: of the four before offset 104, one is older than 3 ms.
+    expect(await peaks({ last: null, ageMs: 3 }, 104)).toEqual(['10', '60']);
+    expect(await peaks({ last: 1, ageMs: 4 }, 104)).toEqual(['10', '60']);
+    expect(await peaks({ last: null, ageMs: 4 }, 104)).toEqual(['60']);
+    expect(await peaks({ last: 5, ageMs: null }, 100)).toEqual(['50', '60']);
+  });
+
+  test('look_back: a fresh instance is shown the newest records, in this thread and in another', async () => {
+    const step = stepOf(guestNamed('fluvio-look_back'), { lookBack: { last: 2, ageMs: null } });
+    const lane = sandbox().openLane(chainOf([step]));
+    const run3 = async (values: string[], baseOffset: number) => {
+      const result = await lane.run(taskOf([batchOf(values, { baseOffset })]));
+      return { out: valuesOf(outputOf(result)), dead: dead(result).map(each => each.value) };
+    };
+    expect(await run3(['90', '20', '10'], 0)).toEqual({ out: ['90'], dead: [] });
+    // The thread is killed for another lane's sake, and with it this one's instance: 90 is forgotten, 20 is not.
+    expect(dead(await run('fluvio-trouble', ['loop']))).toMatchObject([{ code: 'TIMEOUT' }]);
+    expect(await run3(['15'], 3)).toEqual({ out: [], dead: [] });
+    expect(await run3(['25', '95', 'x'], 4)).toEqual({ out: ['25', '95'], dead: ['x'] });
+    // Records that look_back refuses are told and passed over.
+    lines.length = 0;
+    expect(dead(await run('fluvio-trouble', ['loop']))).toMatchObject([{ code: 'TIMEOUT' }]);
+    expect(await run3(['94', '96'], 7)).toEqual({ out: ['96'], dead: [] });
+    expect(lines.filter(line => line.includes('look_back'))).toEqual([
+      'warn look_back refused the record at offset 6: invalid digit found in string',
+    ]);
+    await lane.close();
+  });
+
   test('an instance is replaced before its memory is used up, since nobody frees what it gave, and nothing shows', async () => {
     const lane = sandbox().openLane(
       chainOf([

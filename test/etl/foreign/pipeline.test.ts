@@ -56,6 +56,17 @@ interface Read {
   headers: Record<string, string>;
 }
 
+const PEAKS = `name = "peaks"
+
+[source]
+topic = "numbers"
+
+[[step]]
+name = "peak"
+module = "wasm/peak.wasm"
+look_back = { last = 3 }
+`;
+
 /** Reads a topic until it has given so many records. */
 async function readTopic(kafka: Kafka, topic: string, count: number): Promise<Read[]> {
   const consumer = kafka.consumer({ groupId: `reader-${topic}` });
@@ -92,6 +103,7 @@ foreignGuests('foreign guests: pipelines of a running server', () => {
     };
     copy('redpanda-mask', 'wasm/mask.wasm');
     copy('fluvio-init_filter', 'wasm/keep.wasm');
+    copy('fluvio-look_back', 'wasm/peak.wasm');
     copy('redpanda-registry', 'wasm/registry.wasm');
     copy('redpanda-route', 'modules/router/router.wasm');
     put('modules/router/module.toml', 'name = "router"\nversion = "1.0.0"\n');
@@ -99,6 +111,7 @@ foreignGuests('foreign guests: pipelines of a running server', () => {
     put('pipelines/orders.toml', CHAIN);
     put('pipelines/routes.toml', ROUTES);
     put('pipelines/asked.toml', ASKED);
+    put('pipelines/peaks.toml', PEAKS);
 
     const cli = (...args: string[]) => runCommand(args, { cwd: server.folder });
     const lint = await cli('pipeline', 'lint');
@@ -129,6 +142,8 @@ foreignGuests('foreign guests: pipelines of a running server', () => {
         topic: 'letters',
         messages: [{ value: '-' }, { value: 'letters.far,far,-' }, { value: 'nowhere' }],
       });
+      const numbers = ['90', '5', '9', '3'].map(value => ({ value }));
+      await producer.send({ topic: 'numbers', messages: numbers });
       await producer.send({ topic: 'questions', messages: [{ value: 'latest orders-value' }] });
 
       const gold = (n: number): Read => ({
@@ -149,6 +164,8 @@ foreignGuests('foreign guests: pipelines of a running server', () => {
       const [answer] = await readTopic(kafka, 'asked.out', 1);
       expect(JSON.parse(answer?.value ?? '')).toMatchObject({ id: 7, version: 1, subject: 'orders-value' });
 
+      expect((await readTopic(kafka, 'peaks.out', 1)).map(each => each.value)).toEqual(['90']);
+
       await producer.disconnect();
       await server.terminate();
       await server.restart();
@@ -156,6 +173,9 @@ foreignGuests('foreign guests: pipelines of a running server', () => {
       await again.connect();
       await again.send({ topic: 'orders', messages: [order(4, 'gold')] });
       expect((await readTopic(kafka, 'orders.gold', 1)).map(each => each.key)).toEqual(['k4']);
+      // It was shown the last three numbers before it went on: 90 is forgotten, 9 is not.
+      await again.send({ topic: 'numbers', messages: [{ value: '7' }, { value: '10' }] });
+      expect((await readTopic(kafka, 'peaks.out', 1)).map(each => each.value)).toEqual(['10']);
       await again.disconnect();
     } finally {
       await server.stop();
