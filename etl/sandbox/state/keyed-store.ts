@@ -1,7 +1,11 @@
+import { GuestFault } from '../../abi/guest.ts';
 import { OrderedKeys } from './ordered-keys.ts';
 
 /** What an entry costs beside its bytes, as limits count it. */
 const ENTRY_BYTES = 32;
+
+/** A task may make so many changes, and two more for each entry that there was: what can be taken back takes room. */
+const MOST_CHANGES = 500_000;
 
 /** A place in a store's history, to go back to. */
 export type Mark = number;
@@ -18,6 +22,8 @@ export class KeyedStore {
   private ordered: OrderedKeys | null = null;
   /** Changes since the last `settle`: the key, and what was there before. */
   private readonly undo: { key: string; before: string | undefined }[] = [];
+  private mostChanges = MOST_CHANGES;
+  private lastMark: Mark = 0;
 
   get size(): number {
     return this.entries.size;
@@ -27,11 +33,19 @@ export class KeyedStore {
     return this.entries.get(key);
   }
 
-  /** undefined removes it. */
+  /** undefined removes it. Throws GuestFault when the task has made too many changes. */
   set(key: string, value: string | undefined): void {
     const before = this.entries.get(key);
     if (before === value) return;
-    this.undo.push({ key, before });
+    const { undo } = this;
+    // A key that is changed again and again goes back to the same.
+    if (undo.length <= this.lastMark || undo[undo.length - 1]?.key !== key) {
+      if (undo.length >= this.mostChanges) {
+        const reason = `the module changed its state more than ${this.mostChanges} times in one task`;
+        throw new GuestFault('STATE_TOO_MANY_CHANGES', reason);
+      }
+      undo.push({ key, before });
+    }
     this.put(key, before, value);
   }
 
@@ -61,7 +75,8 @@ export class KeyedStore {
   }
 
   mark(): Mark {
-    return this.undo.length;
+    this.lastMark = this.undo.length;
+    return this.lastMark;
   }
 
   /** Everything since then has never been. */
@@ -70,6 +85,7 @@ export class KeyedStore {
       const { key, before } = this.undo.pop() as { key: string; before: string | undefined };
       this.put(key, this.entries.get(key), before);
     }
+    this.lastMark = to;
   }
 
   /** The keys that differ from what was settled last, with their values now; then all of it is settled. */
@@ -77,6 +93,8 @@ export class KeyedStore {
     const before = new Map<string, string | undefined>();
     for (const change of this.undo) if (!before.has(change.key)) before.set(change.key, change.before);
     this.undo.length = 0;
+    this.lastMark = 0;
+    this.mostChanges = MOST_CHANGES + 2 * this.entries.size;
     for (const [key, old] of before) {
       const now = this.entries.get(key);
       if (now === old) before.delete(key);

@@ -101,6 +101,14 @@ describe('what a step keeps', () => {
     ]);
   });
 
+  it('cannot be changed without end: what can be taken back takes room', async () => {
+    const run = new Committed();
+    const lane = await open({ timeMs: 20_000, memoryBytes: 512 * 2 ** 20 });
+    await runAll(lane, ['+a', '+a $', '+a ?odd', `${'=one:1 =one:2 '.repeat(50)}?one`], 4, run);
+    expect(run.outputs).toEqual(['a=1', 'a=2', 'odd', 'one=2']);
+    expect(run.letters).toEqual(['1 STATE_TOO_MANY_CHANGES']);
+  });
+
   it('walks more entries than fit the buffer of a scan', async () => {
     const run = new Committed();
     const lane = await open();

@@ -7,7 +7,7 @@ import { Json, Output, Record, state, timers } from 'millstream/assembly';
  *   ?K    emits `K=V`, or `K` when there is none  *P    emits `k=V,k=V,` of all keys that begin with P, in pieces
  *   @T:K  sets a timer to base + T                !     traps                    #   fails the record
  *   %N    emits N bytes                           ~     never returns            &N  puts a value of N bytes
- *   ^     emits the step's time less base
+ *   ^     emits the step's time less base                 $     changes two keys again and again
  *
  * A timer emits `timer K`, adds one to `timers`, and does what stands behind a `/` in its key.
  */
@@ -51,6 +51,7 @@ function act(r: Record, out: Output, words: string[]): void {
     else if (what == '%') say(r, out, 'x'.repeat(I32.parseInt(rest)));
     else if (what == '~') while (true) {}
     else if (what == '&') state.put('big', 'v'.repeat(I32.parseInt(rest)));
+    else if (what == '$') for (let n = 0; ; n++) state.put(n % 2 == 0 ? 'even' : 'odd', n.toString());
     else if (what == '^') say(r, out, (timers.now() - BASE).toString());
     if (r.failed) return;
   }
