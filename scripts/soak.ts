@@ -44,6 +44,7 @@ const SUITES: Record<string, { file: string; count: number; unit: string; config
     config: 'vitest.config.ts',
   },
   subscriber: { file: 'test/faults/subscriber-kill.test.ts', count: 240, unit: 'kills' },
+  rss: { file: 'test/faults/subscriber-rss.test.ts', count: 10, unit: 'minutes' },
   rebalance: { file: 'test/faults/subscriber-rebalance.test.ts', count: 10, unit: 'cycles' },
   'bigquery-pipeline': { file: 'test/faults/bigquery-kill.test.ts', count: 60, unit: 'kills' },
   compaction: {
