@@ -12,6 +12,7 @@ import { eventually, sleep } from '../servers/process.ts';
 import { Subscriber } from '../servers/subscriber.ts';
 import { Wire } from '../servers/wire.ts';
 import { countOr, report, seedFor } from './settings.ts';
+import { Allowed, positionsOf } from './subscriber/allowed.ts';
 import {
   type Due,
   idOf,
@@ -19,7 +20,6 @@ import {
   makeTopics,
   MAPPING,
   Orders,
-  OUTPUT,
   PARTITIONS,
   recordsOf,
 } from './subscriber/orders.ts';
@@ -61,7 +61,7 @@ ${MAPPING.replaceAll('[schema', `[sinks.${way}.bigquery.schema`)}
 class Kills {
   readonly counts = Object.fromEntries(AIMS.map(aim => [aim, 0])) as Record<Aim, number>;
   /** Copies beyond one that ids may have, by sink. */
-  readonly allowed: Record<string, Map<string, number>> = {};
+  readonly allowed: Partial<Record<Way, Allowed>> = {};
   private readonly server: Millstream;
   private readonly fake: BigQueryFake;
   private readonly random: Random;
@@ -125,16 +125,7 @@ class Kills {
     const wire = await Wire.connect(this.server.bootstrap);
     try {
       for (const way of WAYS.filter(each => !isExactlyOnce(each))) {
-        const found: number[] = [];
-        for (let partition = 0; partition < PARTITIONS; partition++) {
-          const { error, offset } = await wire.fetchOffset(`millstream.orders.${way}`, OUTPUT, partition);
-          found.push(error === 0 ? offset : -1);
-        }
-        const before = this.positions.get(way) ?? [];
-        this.positions.set(
-          way,
-          found.map((offset, partition) => Math.max(offset, before[partition] ?? 0)),
-        );
+        this.positions.set(way, await positionsOf(wire, `millstream.orders.${way}`));
       }
     } finally {
       wire.close();
@@ -143,12 +134,8 @@ class Kills {
 
   private async allow(): Promise<void> {
     for (const way of WAYS.filter(each => !isExactlyOnce(each))) {
-      const allowed = (this.allowed[way] ??= new Map());
-      const behind = (this.positions.get(way) ?? new Array<number>(PARTITIONS).fill(0))
-        .map((from, partition) => `log_partition = ${partition} AND log_offset >= ${from}`)
-        .join(' OR ');
-      const rows = await this.fake.sql(`SELECT DISTINCT id FROM ${DATASET}.${tableOf(way)} WHERE ${behind}`);
-      for (const { id } of rows) allowed.set(String(id), (allowed.get(String(id)) ?? 0) + 1);
+      const allowed = (this.allowed[way] ??= new Allowed(this.fake, tableOf(way)));
+      await allowed.add(this.positions.get(way) ?? new Array<number>(PARTITIONS).fill(0));
     }
   }
 }

@@ -123,8 +123,8 @@ class Load {
     const batches = RATE / BATCH;
     const acks: Promise<unknown>[] = [];
     for (let i = 0; i < batches; i++) {
-      const due = this.began + (this.seconds + i / batches) * 1000;
-      if (due > performance.now()) await sleep(due - performance.now());
+      const wait = this.began + (this.seconds + i / batches) * 1000 - performance.now();
+      if (wait > 0) await sleep(wait);
       acks.push(this.wire.produce(TOPIC, i % PARTITIONS, this.batch));
     }
     await Promise.all(acks);

@@ -9,7 +9,8 @@ import type { Verdict } from '../../servers/kafka-proxy.ts';
 import { sleep } from '../../servers/process.ts';
 import type { Subscriber } from '../../servers/subscriber.ts';
 import type { Wire } from '../../servers/wire.ts';
-import { type Due, OUTPUT, PARTITIONS } from './orders.ts';
+import { Allowed, positionsOf } from './allowed.ts';
+import type { Due } from './orders.ts';
 import { copiesIn, DATASET, groupOf, isExactlyOnce, judge, PROJECT, type Sql, type Way } from './ways.ts';
 
 export const POINTS = [
@@ -56,7 +57,7 @@ export class Victim {
   private readonly options: VictimOptions;
   private readonly groupBytes: Buffer;
   /** Copies that an id may have beyond one. */
-  private readonly allowed = new Map<string, number>();
+  private readonly allowed: Allowed;
   private armed: Point | null = null;
   /** So many commits go through first, so that lives come from place to place. */
   private commitsLeft = 0;
@@ -71,6 +72,7 @@ export class Victim {
     this.way = options.way;
     this.group = groupOf(options.way);
     this.groupBytes = Buffer.from(this.group);
+    this.allowed = new Allowed(options.bigquery, this.way);
     this.kills = { ...(Object.fromEntries(POINTS.map(point => [point, 0])) as Record<Point, number>), refused: 0 };
     if (options.fake) this.watch(options.fake);
   }
@@ -108,7 +110,7 @@ export class Victim {
       throw new Error(`${this.way} ended by itself (${how}):\n${this.tail()}`);
     await sleep(50);
     this.kills[this.wasRefused() ? 'refused' : this.diedAt]++;
-    await this.allow();
+    await this.allowed.add(await positionsOf(this.options.wire, this.group));
     await evict(this.group);
   }
 
@@ -166,7 +168,7 @@ export class Victim {
   }
 
   private async begin(point: Point | null): Promise<void> {
-    this.base = await this.positions();
+    this.base = await positionsOf(this.options.wire, this.group);
     this.armed = point;
     this.commitsLeft = point === 'during recovery' ? 0 : Math.floor(this.options.random.float() * 12);
     this.hasAppended = false;
@@ -223,26 +225,6 @@ export class Victim {
     const table = `${PROJECT}:${DATASET}.${this.way}`;
     const struck = this.options.fake?.journal.list().findLast(entry => entry.table === table && entry.fault);
     return struck?.applied !== true;
-  }
-
-  /** Rows that are there behind the committed position may come once more. */
-  private async allow(): Promise<void> {
-    if (isExactlyOnce(this.way)) return;
-    const behind = (await this.positions())
-      .map((from, partition) => `log_partition = ${partition} AND log_offset >= ${from}`)
-      .join(' OR ');
-    const rows = await this.options.bigquery.sql(`SELECT DISTINCT id FROM ${DATASET}.${this.way} WHERE ${behind}`);
-    for (const { id } of rows) this.allowed.set(String(id), (this.allowed.get(String(id)) ?? 0) + 1);
-  }
-
-  private async positions(): Promise<number[]> {
-    const positions: number[] = [];
-    for (let partition = 0; partition < PARTITIONS; partition++) {
-      const { error, offset } = await this.options.wire.fetchOffset(this.group, OUTPUT, partition);
-      if (error !== 0) throw new Error(`no position of ${this.group}: error ${error}`);
-      positions.push(Math.max(0, offset));
-    }
-    return positions;
   }
 
   private chance(share: number): boolean {
