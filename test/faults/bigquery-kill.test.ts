@@ -162,7 +162,7 @@ test('rows outlive kill -9 of broker, pipeline and sinks', { timeout: 3_600_000 
     await server.restart();
     const due = await orders.due();
     const wrong = (): Promise<string[]> => verdicts(server, fake, due, kills.allowed);
-    await eventually('all rows', async () => (await wrong()).length === 0 || undefined, 90_000).catch(() => {});
+    await eventually('all rows', async () => (await wrong()).length === 0 || undefined, 300_000).catch(() => {});
     expect(await subscriber.end('SIGTERM')).toBe(0);
     expect(await server.terminate()).toBe(0);
     await server.restart();

@@ -12,18 +12,13 @@
  */
 import { expect, test } from 'vitest';
 import { seededRandom } from '../../core/base/random.ts';
-import { kafkaProcess } from '../core/engine/kafka-fixture.ts';
 import { openTarget, type Target } from '../servers/bigquery/suite/target.ts';
-import { KafkaProxy } from '../servers/kafka-proxy.ts';
-import { Millstream } from '../servers/millstream.ts';
-import { freePorts } from '../servers/process.ts';
-import { Subscriber } from '../servers/subscriber.ts';
-import { Wire } from '../servers/wire.ts';
 import { countOr, report, seedFor } from './settings.ts';
 import { evictorOf } from './subscriber/evict.ts';
-import { COLUMNS, idOf, installPipeline, makeTopics, Orders, recordsOf } from './subscriber/orders.ts';
+import { COLUMNS } from './subscriber/orders.ts';
+import { Stage } from './subscriber/stage.ts';
 import { type Point, Victim } from './subscriber/victim.ts';
-import { deadTopicOf, endpointsOf, makeTable, subscriberToml, type Way } from './subscriber/ways.ts';
+import { makeTable, type Way } from './subscriber/ways.ts';
 
 /** Those that the broker's side sees: an emulator kills nobody. */
 const POINTS: readonly Point[] = [
@@ -40,56 +35,29 @@ test('rows outlive kill -9 of the subscriber, with bqemulator', { timeout: 3_600
   const seed = seedFor('subscriber-emulator');
   const random = seededRandom(seed);
   const target = await openTarget();
-  const victims: Victim[] = [];
-  const processes: Subscriber[] = [];
-  const [port = 0] = await freePorts(1);
-  const broker = await Millstream.prepare({ config: { 'network.advertised': `127.0.0.1:${port}` } });
-  const proxy = await KafkaProxy.start(
-    port,
-    () => broker.kafkaPort,
-    (apiKey, frame) => victims.map(victim => victim.judge(apiKey, frame)).find(verdict => verdict !== 'pass') ?? 'pass',
-  );
-  const orders = new Orders(broker);
-  const operator = kafkaProcess(broker.bootstrap);
-  let wire: Wire | null = null;
+  const stage = await Stage.open();
+  const { orders, wire } = stage;
   try {
-    await installPipeline(broker);
-    await broker.restart();
-    await makeTopics(broker, ASKED.map(deadTopicOf));
-    wire = await Wire.connect(broker.bootstrap);
+    const { restUrl, grpcAddress } = target;
     const bigquery = { sql: (text: string) => query(target, text) };
+    const common = { fake: null, bigquery, wire, random, evict: evictorOf(stage.cluster) };
     const columns = COLUMNS.map(column => (column.name === 'place' ? { ...column, type: 'STRING' } : column));
+    const figures: Record<string, object> = {};
     for (const way of ASKED) {
-      await makeTable(target.restUrl, way, columns);
-      const endpoints = endpointsOf({ restUrl: target.restUrl, grpcAddress: target.grpcAddress ?? '' });
-      const process = await Subscriber.prepare(endpoints, subscriberToml(way, `127.0.0.1:${port}`));
-      processes.push(process);
-      const evict = evictorOf(operator.cluster);
-      victims.push(
-        new Victim({ way, process, fake: null, bigquery, wire, random, evict, produce: () => orders.produce(4) }),
-      );
-    }
-    const ends: Awaited<ReturnType<Victim['finish']>>[] = [];
-    for (const victim of victims) {
+      await makeTable(restUrl, way, columns);
+      const process = await stage.subscriber(way, { restUrl, grpcAddress: grpcAddress ?? '' });
+      const victim = new Victim({ way, process, produce: () => orders.produce(4), ...common });
+      stage.judges.push((apiKey, frame) => victim.judge(apiKey, frame));
       for (let life = 0; life < kills / ASKED.length; life++) await victim.live(POINTS[life % POINTS.length] as Point);
-      const letters = async (): Promise<string[]> =>
-        (await recordsOf(broker.bootstrap, deadTopicOf(victim.way))).map(idOf);
-      ends.push(await victim.finish(await orders.due(true), letters));
+      const { wrong, twice } = await victim.finish(await orders.due(true), () => stage.refused(way));
+      expect(wrong).toBeNull();
+      figures[way] = { ...victim.kills, twice };
     }
-    const due = await orders.due(true);
-    const figures = Object.fromEntries(
-      victims.map((victim, i) => [victim.way, { ...victim.kills, twice: ends[i]?.twice }]),
-    );
     console.table(figures);
-    expect(ends.map(({ wrong }) => wrong)).toEqual(victims.map(() => null));
-    report('subscriber-emulator', { seed, ways: figures, rows: due.rows.length, refused: due.refused.length });
+    const { rows, refused } = await orders.due(true);
+    report('subscriber-emulator', { seed, ways: figures, rows: rows.length, refused: refused.length });
   } finally {
-    wire?.close();
-    orders.close();
-    await operator.close();
-    for (const process of processes) await process.remove();
-    await proxy.close();
-    await broker.stop();
+    await stage.close();
     await target.close();
   }
 });
