@@ -2,6 +2,7 @@ import { MillstreamError } from '../base/errors.ts';
 import { committedBatches } from '../log/committed-batches.ts';
 import type { PartitionLog } from '../log/log.ts';
 import type { Chunk, Commit, Lease, OffsetRange, Peer, Position, TopicInfo } from './engine.ts';
+import { EmptyRange } from './empty-range.ts';
 import type { CommittedOffset, EngineHost } from './host.ts';
 import { unknownPartition } from './state.ts';
 import { LeaseCommits } from './lease-commits.ts';
@@ -33,8 +34,7 @@ export class EmbeddedLease implements Lease {
   private readonly over: AbortController;
   private readonly options: LeaseOptions;
   private readonly commits: LeaseCommits;
-  /** A range that was read and held only markers or aborted records: nobody waits for it. */
-  private empty = { from: -1, to: -1 };
+  private readonly empty = new EmptyRange();
 
   /** Takes the partition over. What its last owner had still under way is decided before its position is read. */
   static async take(options: LeaseOptions): Promise<EmbeddedLease> {
@@ -95,15 +95,14 @@ export class EmbeddedLease implements Lease {
           next: BigInt(nextOffset),
         };
       }
-      this.empty = { from: this.empty.to === offset ? this.empty.from : offset, to: nextOffset };
+      this.empty.add(offset, nextOffset);
       offset = nextOffset;
     }
     return { batches: [], sizeBytes: 0, next: from };
   }
 
   lag(from: bigint): bigint {
-    const at = Number(from) === this.empty.from ? this.empty.to : Number(from);
-    return BigInt(Math.max(0, this.options.log.lastStableOffset - at));
+    return BigInt(Math.max(0, this.options.log.lastStableOffset - this.empty.behind(Number(from))));
   }
 
   bounds(): { from: bigint; to: bigint } {

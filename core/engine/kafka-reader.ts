@@ -2,6 +2,7 @@ import { MillstreamError } from '../base/errors.ts';
 import { BrokerError } from '../client/broker-error.ts';
 import type { PartitionReads } from '../client/partition-reads.ts';
 import { ErrorCode } from '../protocol/error-codes.ts';
+import { EmptyRange } from './empty-range.ts';
 import type { Chunk } from './engine.ts';
 
 export interface KafkaReaderOptions {
@@ -20,8 +21,7 @@ export class KafkaReader {
   private readonly options: KafkaReaderOptions;
   private start: number;
   private stable: number;
-  /** A range that was read and held only markers or aborted records: nobody waits for it. */
-  private empty = { from: -1, to: -1 };
+  private readonly empty = new EmptyRange();
   /** Monotonic time of the last news about the log's ends. */
   heardAt: number;
 
@@ -48,14 +48,13 @@ export class KafkaReader {
         const sizeBytes = batches.reduce((sum, batch) => sum + batch.length, 0);
         return { batches, sizeBytes, next: BigInt(found.next) };
       }
-      this.empty = { from: this.empty.to === offset ? this.empty.from : offset, to: found.next };
+      this.empty.add(offset, found.next);
       offset = found.next;
     }
   }
 
   lag(from: bigint): bigint {
-    const at = Number(from) === this.empty.from ? this.empty.to : Number(from);
-    return BigInt(Math.max(0, this.stable - at));
+    return BigInt(Math.max(0, this.stable - this.empty.behind(Number(from))));
   }
 
   bounds(): { from: bigint; to: bigint } {

@@ -184,6 +184,8 @@ export class LaneRunner {
   private async readUnless(from: bigint, broken: Promise<null>): Promise<Chunk | 'idle' | null> {
     const { signal } = this.draining;
     const { clock, lease, state } = this.options;
+    // It may have come since the loop has asked.
+    if (signal.aborted) return null;
     const waits: Promise<Chunk | 'idle' | null>[] = [broken];
     let timer: Timer | null = null;
     if (typeof state?.idleMs === 'number') {
