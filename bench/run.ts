@@ -3,6 +3,7 @@
  * Every case runs interleaved (A B C C B A), so that a machine that gets slower or faster treats all alike.
  */
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -176,10 +177,20 @@ async function loadCases(target: (name: string) => Target): Promise<void> {
   }
 }
 
+/** Modules of other systems, where test/etl/guests/build.sh has built them. */
+const FOREIGN = ['redpanda-identity', 'redpanda-mask', 'fluvio-filter', 'fluvio-map']
+  .map(name => fileURLToPath(new URL(`../test/etl/guests/target/guests/${name}.wasm`, import.meta.url)))
+  .filter(file => existsSync(file));
+
 /** The WebAssembly step: it has no peer beside it here, so its lines stand alone. */
 async function stepBench(): Promise<void> {
+  for (const module of ['pii_scrubber', ...FOREIGN]) await stepOf(module);
+}
+
+async function stepOf(module: string): Promise<void> {
   const script = fileURLToPath(new URL('./step.ts', import.meta.url));
-  const child = spawn(process.execPath, [script, ...(values.quick ? ['--seconds', '1', '--rounds', '1'] : [])], {
+  const quick = values.quick ? ['--seconds', '1', '--rounds', '1'] : [];
+  const child = spawn(process.execPath, [script, '--module', module, ...quick], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   for await (const text of createInterface({ input: child.stdout })) {

@@ -143,7 +143,7 @@ async function measure(sandbox: Sandbox, shape: Shape, round: number): Promise<v
     JSON.stringify({
       bench: 'step',
       batch: shape.name,
-      module: values.module,
+      module: basename(values.module, '.wasm'),
       steps,
       codec,
       workers,

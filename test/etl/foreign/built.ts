@@ -18,6 +18,8 @@ const FOLDER = fileURLToPath(new URL('../guests/target/guests/', import.meta.url
 /** These tests are skipped, by this name, where no Rust toolchain has built the guests. */
 export const foreignGuests = describe.skipIf(!existsSync(`${FOLDER}done`));
 
+export const foreignGuestsInGo = describe.skipIf(!existsSync(`${FOLDER}redpanda-go.wasm`));
+
 export const guestFile = (name: string): string => `${FOLDER}${name}.wasm`;
 
 export function guestNamed(name: string): StoredModule {

@@ -131,6 +131,15 @@ foreignGuests('foreign guests: Fluvio SmartModules built with the Rust SDK', () 
     ]);
   });
 
+  test('a SmartModule that was built for WASI says why it panics', async () => {
+    const result = await run('fluvio-trouble-wasi', ['a', 'error 1', 'panic', 'b']);
+    expect(valuesOf(outputOf(result))).toEqual(['a 1', 'b 1']);
+    expect(dead(result)).toMatchObject([
+      { offset: 101, code: 'FAILED', reason: 'cannot bear error 1' },
+      { offset: 102, code: 'PANIC', reason: expect.stringContaining('cannot bear panic') },
+    ]);
+  });
+
   test('an aggregate survives what a record does to its instance and to its thread', async () => {
     const steps = [
       stepOf(guestNamed('fluvio-aggregate'), { name: 'sum' }),

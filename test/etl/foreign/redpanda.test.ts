@@ -88,6 +88,15 @@ foreignGuests('foreign guests: Redpanda transforms built with the Rust SDK', () 
     expect(result.steps[0]).toMatchObject({ in: 6, emitted: 4, dropped: 1, dead: 1, out: 5 });
   });
 
+  test('a transform of ABI 1 runs too', async () => {
+    expect(guestNamed('redpanda-abi1')).toMatchObject({ abi: 'redpanda', form: 'ABI 1' });
+    const result = await run('redpanda-abi1', ['a', null, 'bad', 'c']);
+    expect(valuesOf(outputOf(result))).toEqual(['a', null, 'c']);
+    expect(dead(result)).toMatchObject([
+      { offset: 102, code: 'PANIC', reason: expect.stringContaining('failed: Error') },
+    ]);
+  });
+
   test('in a chain, the default output is the next step; what goes to another topic leaves', async () => {
     const steps = [stepOf(guestNamed('redpanda-route')), stepOf(guestNamed('redpanda-shape'), { name: 'second' })];
     const lane = sandbox().openLane(chainOf(steps));

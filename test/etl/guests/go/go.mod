@@ -1,0 +1,3 @@
+module millstream.example/guests
+
+go 1.24
