@@ -29,6 +29,11 @@ const LEAST: TallyFigures = {
 
 const module = await tallyModule();
 
+test('a seed gives the same run again', async () => {
+  const [once, again] = [new TallySimulation(7, module), new TallySimulation(7, module)];
+  expect(await once.run()).toEqual(await again.run());
+});
+
 const sums = noTallyFigures();
 const seeds = Array.from({ length: SEEDS }, (_, i) => FIRST + i);
 for (let at = 0; at < seeds.length; at += STEP) {

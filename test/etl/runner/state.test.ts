@@ -16,6 +16,7 @@ import { committedBatches } from '../../../core/log/committed-batches.ts';
 import { openLocalLogStore } from '../../../core/log/local-log-store.ts';
 import type { PipelinePlan } from '../../../etl/definition/plan.ts';
 import { PipelineRunner } from '../../../etl/runner/pipeline-runner.ts';
+import type { ChainStep, Sandbox } from '../../../etl/sandbox/sandbox.ts';
 import { TIME, testSandbox } from '../sandbox/harness.ts';
 import { keeperChain } from '../sandbox/state/fixture.ts';
 
@@ -93,6 +94,42 @@ function faulty(broker: Broker, mayFail: () => boolean): EmbeddedEngine {
   return new EmbeddedEngine(broker, silentLogger);
 }
 
+function runnerOn(engine: EmbeddedEngine, sandbox: Sandbox, steps: ChainStep[]): PipelineRunner {
+  const logger = silentLogger;
+  return new PipelineRunner({
+    plan: PLAN,
+    steps,
+    engine,
+    sandbox,
+    clock: systemClock,
+    logger,
+    metrics: new Metrics(),
+    taskRecords: 5,
+  });
+}
+
+async function produce(broker: Broker, partition: number, from: number, to: number): Promise<void> {
+  for (let i = from; i < to; i++) {
+    const record = { timestamp: TIME + i, key: null, value: Buffer.from(i % 10 === 7 ? '+n !' : '+n') };
+    await broker.produce('in', partition, encodeBatch([record])).durable;
+  }
+}
+
+/** Committed values of an output's partition. */
+async function outputs(broker: Broker, partition: number): Promise<string[]> {
+  const log = broker.partitionLog('out', partition);
+  if (!log || log.lastStableOffset === 0) return [];
+  const { batches, nextOffset } = await log.read(0, 1e8, log.lastStableOffset);
+  return committedBatches(batches, log.abortedWithin(0, nextOffset))
+    .flatMap(batch => readRecords(batch))
+    .map(({ value }) => Buffer.from(value ?? []).toString());
+}
+
+const counted = (count: number): string[] => Array.from({ length: count - count / 10 }, (_, i) => `n=${i + 1}`);
+const until = async (isSo: () => Promise<boolean> | boolean): Promise<void> => {
+  while (!(await isSo())) await new Promise(resolve => setTimeout(resolve, 20));
+};
+
 it('nothing of a commit that failed is seen by what comes after it', async () => {
   const broker = await openBroker();
   await broker.ensureTopic({ name: 'in', partitions: 1 });
@@ -108,32 +145,39 @@ it('nothing of a commit that failed is seen by what comes after it', async () =>
     () => sandbox.close(),
     () => engine.close(),
   );
-  const { steps } = await keeperChain();
-  const metrics = new Metrics();
-  const runner = new PipelineRunner({
-    plan: PLAN,
-    steps,
-    engine,
-    sandbox,
-    clock: systemClock,
-    logger: silentLogger,
-    metrics,
-    taskRecords: 5,
-  });
+  const runner = runnerOn(engine, sandbox, (await keeperChain()).steps);
   await runner.start();
-  const COUNT = 150;
-  for (let i = 0; i < COUNT; i++) {
-    const record = { timestamp: TIME + i, key: null, value: Buffer.from(i % 10 === 7 ? '+n !' : '+n') };
-    await broker.produce('in', 0, encodeBatch([record])).durable;
-  }
-  while (runner.status().lag > 0) await new Promise(resolve => setTimeout(resolve, 20));
+  await produce(broker, 0, 0, 150);
+  await until(() => runner.status().lag === 0);
   await runner.stop();
-  const log = broker.partitionLog('out', 0);
-  const { batches, nextOffset } = (await log?.read(0, 1e8, log.lastStableOffset)) ?? { batches: [], nextOffset: 0 };
-  const values = committedBatches(batches, log?.abortedWithin(0, nextOffset) ?? [])
-    .flatMap(batch => readRecords(batch))
-    .map(({ value }) => Buffer.from(value ?? []).toString());
-  const alive = COUNT - COUNT / 10;
-  expect(values).toEqual(Array.from({ length: alive }, (_, i) => `n=${i + 1}`));
+  expect(await outputs(broker, 0)).toEqual(counted(150));
   expect(failures).toBeGreaterThan(2);
+});
+
+it('moves with its partition to whoever takes it over, and back', async () => {
+  const broker = await openBroker();
+  await broker.ensureTopic({ name: 'in', partitions: 2 });
+  const engine = new EmbeddedEngine(broker, silentLogger);
+  const sandboxes = [testSandbox(), testSandbox()];
+  closers.push(...sandboxes.map(sandbox => () => sandbox.close()), () => engine.close());
+  const { steps } = await keeperChain();
+  const [first, second] = sandboxes.map(sandbox => runnerOn(engine, sandbox, steps)) as [
+    PipelineRunner,
+    PipelineRunner,
+  ];
+  const both = (from: number, to: number) => Promise.all([0, 1].map(partition => produce(broker, partition, from, to)));
+  await first.start();
+  await both(0, 40);
+  const flow = both(40, 100);
+  await second.start();
+  await flow;
+  await both(100, 120);
+  await until(() => first.status().lag + second.status().lag === 0);
+  // Each has had one of them.
+  expect([first.counts.in > 0, second.counts.in > 0]).toEqual([true, true]);
+  await first.stop();
+  await both(120, 140);
+  await until(() => second.status().lag === 0);
+  await second.stop();
+  for (const partition of [0, 1]) expect(await outputs(broker, partition)).toEqual(counted(140));
 });

@@ -61,9 +61,13 @@ export async function runAll(lane: Lane, values: string[], size: number, to: Com
 }
 
 /** Records at given times behind the base time. */
-export function timed(records: [at: number, value: string][], baseOffset = 0): Uint8Array {
+export function timed(records: [at: number, value: string | null][], baseOffset = 0): Uint8Array {
   return encodeBatch(
-    records.map(([at, value]) => ({ timestamp: TIME + at, key: null, value: Buffer.from(value) })),
+    records.map(([at, value]) => ({
+      timestamp: TIME + at,
+      key: null,
+      value: value === null ? null : Buffer.from(value),
+    })),
     { baseOffset },
   );
 }

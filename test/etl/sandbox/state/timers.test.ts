@@ -69,6 +69,25 @@ describe('timers', () => {
     for (const run of runs) expect(run).toEqual(runs[0]);
   });
 
+  it('do not come with a tombstone that goes around the module', async () => {
+    for (const size of [1, 5]) {
+      const run = new Committed();
+      const lane = await open();
+      const records: [number, string | null][] = [
+        [0, '@10:t'],
+        [20, null],
+        [5, '^'],
+        [21, '+a'],
+        [30, null],
+      ];
+      for (let at = 0; at < records.length; at += size) {
+        run.take(await lane.run(taskOf([timed(records.slice(at, at + size), at)])));
+      }
+      expect(run.outputs).toEqual(['null', '5', 'timer t', 'a=1', 'null']);
+      expect(run.changelog['c/keep']).toBe(String(TIME + 21));
+    }
+  });
+
   it('stamp what they emit with their time', async () => {
     const lane = await open();
     const result = await lane.run(
