@@ -158,6 +158,7 @@ export class OutputReader {
     this.keyLength = -1;
     if (this.option()) this.keyFrom = this.skip((this.keyLength = this.length()));
     this.valueFrom = this.skip((this.valueLength = this.length()));
+    if (at.offset > end) throw new RangeError('a value runs past its record');
     at.offset = end;
   }
 

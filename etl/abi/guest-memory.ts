@@ -29,7 +29,8 @@ export class GuestMemory {
   /** Where these bytes lie. GuestFault BAD_POINTER when they do not lie in the memory. */
   check(pointer: number, length: number): number {
     const from = pointer >>> 0;
-    const size = length >>> 0;
+    // A guest's own number is an i32; a product of one may be more.
+    const size = length < 0 ? length >>> 0 : length;
     if (from + size > this.bytes.length) {
       throw new GuestFault('BAD_POINTER', `the module handed over ${size} bytes at ${from}, outside of its memory`);
     }

@@ -146,7 +146,7 @@ export class Wasi {
   private write(fd: number, vectors: number, count: number, written: number): number {
     if (LEVELS[fd] === undefined) return ERRNO.nosys;
     const { memory } = this;
-    const from = memory.check(vectors, count * 8);
+    const from = memory.check(vectors, (count >>> 0) * 8);
     let total = 0;
     for (let i = 0; i < count; i++) {
       const pointer = memory.view.getUint32(from + 8 * i, true);
@@ -182,8 +182,8 @@ export class Wasi {
   /** Clocks ring at once; nothing else can be waited for. Layouts: WASI preview 1, `subscription` and `event`. */
   private poll(subscriptions: number, events: number, count: number, result: number): number {
     const { memory } = this;
-    const from = memory.check(subscriptions, count * SUBSCRIPTION_BYTES);
-    const to = memory.check(events, count * EVENT_BYTES);
+    const from = memory.check(subscriptions, (count >>> 0) * SUBSCRIPTION_BYTES);
+    const to = memory.check(events, (count >>> 0) * EVENT_BYTES);
     const { view } = memory;
     for (let i = 0; i < count; i++) {
       const subscription = from + i * SUBSCRIPTION_BYTES;

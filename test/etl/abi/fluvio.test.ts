@@ -121,7 +121,8 @@ test.each([
   ['a list without its records', int32(2) + record('x')],
   ['four billion records', 'ffffffff'],
   ['a record that runs past the end', `${int32(1)}7e00`],
-  ['a value that runs past its record', `${int32(1)}0e000000007e`],
+  ['a value that runs past its record', `${int32(1)}0a000000000478780000`],
+  ['a value that runs past the end', `${int32(1)}0e000000007e`],
   ['an error that is cut off', `${records()}010005`],
   ['no option behind the records', records(record('x'))],
 ])('an output that is damaged (%s) is the fault of its record', (_what, output) => {

@@ -244,6 +244,27 @@ test('a transform that is let go while it waits leaves nothing behind', async ()
   expect(await grown()).toBeLessThan(40 * 1024 * 1024);
 });
 
+test('what a guest asks of WASI for more than its memory holds is its fault', async () => {
+  const calls = `(import "wasi_snapshot_preview1" "fd_write" (func $print (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "environ_get" (func $env (param i32 i32) (result i32)))`;
+  const faults = async (code: string): Promise<unknown> => {
+    const { guest } = await open(transform({ extra: calls, body: `(drop ${code})` }));
+    return guest.process(inputFrame(values('a')), 1).catch((error: unknown) => error);
+  };
+  // Eight bytes a vector: this many wrap around.
+  const many = '(i32.const 0x20000001)';
+  for (const code of [
+    `(call $print (i32.const 1) (i32.const 64) ${many} (i32.const 128))`,
+    `(call $print (i32.const 1) (i32.const 64) (i32.const -1) (i32.const 128))`,
+    `(call $poll (i32.const 64) (i32.const 128) (i32.const 0x55555556) (i32.const 512))`,
+    `(call $poll (i32.const 64) (i32.const 999999) (i32.const 1) (i32.const 512))`,
+    `(call $env (i32.const 0) (i32.const 262140))`,
+  ]) {
+    expect(await faults(code)).toMatchObject({ code: 'BAD_POINTER' });
+  }
+});
+
 test('a start function that calls the host before there is a memory is refused', async () => {
   const bytes = assemble(`(module
     (import "redpanda_transform" "check_abi_version_1" (func))

@@ -24,6 +24,16 @@ config = { key = "gold" }
 
 [outputs]
 default = "orders.gold"
+
+[[test]]
+name = "the card is masked"
+input = { json = '{"card":"4111","tier":"gold"}', headers = { trace = "t" } }
+expect = [{ outputs = ["default"], json = '{"card":"***","seen":true}', headers = { trace = "t" } }]
+
+[[test]]
+name = "no JSON is a dead letter"
+input = { text = "no JSON" }
+expect = [{ dead_letter = { step = "mask", code = "PANIC" } }]
 `;
 
 const ROUTES = `name = "routes"
@@ -119,6 +129,8 @@ foreignGuests('foreign guests: pipelines of a running server', () => {
     expect(lint.out).toContain('step keep: wasm/keep.wasm is a Fluvio SmartModule, filter');
     expect(lint.code).toBe(0);
     expect((await cli('module', 'list')).out).toMatch(/^router +1\.0\.0 +[0-9a-f]{12} +redpanda, ABI 2 /m);
+
+    expect((await cli('pipeline', 'test', 'pipelines/orders.toml')).out).toContain('2 tests passed');
 
     await server.restart();
     try {
