@@ -20,9 +20,10 @@ export class LineFile {
   private mark: Mark = { generation: 0, length: 0 };
   /** Something that is not ours ends without a newline. */
   private isUnfinished = false;
-  /** The folder may not have the new name on disk yet: of the file itself, or of the one that it was rotated to. */
+  /** The folder may not have the file's name on disk yet. */
   private isNameUnsynced = false;
-  private isRenameUnsynced = false;
+  /** Nor what was renamed in it: by this object, or by a process that was killed before its sync. */
+  private isFolderUnsynced = true;
 
   constructor(filePath: string, disk: Disk) {
     this.path = filePath;
@@ -35,7 +36,7 @@ export class LineFile {
 
   /** Must this object be kept until the next `ready`? */
   get isUnsettled(): boolean {
-    return this.isNameUnsynced || this.isRenameUnsynced;
+    return this.isNameUnsynced || this.isFolderUnsynced;
   }
 
   /**
@@ -51,11 +52,10 @@ export class LineFile {
       await this.close();
     }
     const directory = path.dirname(this.path);
-    await this.syncRename(directory);
-    if (!(await this.disk.exists(this.path))) {
-      await makeDirectoryDurably(this.disk, directory);
-      this.isNameUnsynced = true;
-    }
+    const isNew = !(await this.disk.exists(this.path));
+    if (isNew || this.isFolderUnsynced) await makeDirectoryDurably(this.disk, directory);
+    await this.syncFolder(directory);
+    this.isNameUnsynced ||= isNew;
     const file = await this.disk.open(this.path, 'create');
     try {
       if (this.isNameUnsynced) await this.disk.syncDirectory(directory);
@@ -109,8 +109,8 @@ export class LineFile {
     const generation = Math.max(this.mark.generation, await highestSibling(this.disk, this.path)) + 1;
     await this.disk.rename(this.path, siblingOf(this.path, generation));
     this.mark = { generation, length: 0 };
-    this.isRenameUnsynced = true;
-    await this.syncRename(path.dirname(this.path));
+    this.isFolderUnsynced = true;
+    await this.syncFolder(path.dirname(this.path));
   }
 
   async close(): Promise<void> {
@@ -120,9 +120,9 @@ export class LineFile {
   }
 
   /** Before anything takes the old name. */
-  private async syncRename(directory: string): Promise<void> {
-    if (this.isRenameUnsynced) await this.disk.syncDirectory(directory);
-    this.isRenameUnsynced = false;
+  private async syncFolder(directory: string): Promise<void> {
+    if (this.isFolderUnsynced) await this.disk.syncDirectory(directory);
+    this.isFolderUnsynced = false;
   }
 
   private inUse(size: number, length: number): SinkError {
