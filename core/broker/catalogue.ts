@@ -63,6 +63,8 @@ export class Catalogue {
   /** Kind `data`, code CORRUPT_CATALOGUE when the file does not parse. */
   static async open(disk: Disk, directory: string, newClusterId: string): Promise<Catalogue> {
     await makeDirectoryDurably(disk, directory);
+    // A process that was killed may have left the newest in memory only, and what is read here is acted upon.
+    await disk.syncDirectory(directory);
     return new Catalogue(disk, directory, await readContent(disk, `${directory}/${FILE}`), newClusterId);
   }
 

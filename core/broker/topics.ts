@@ -133,15 +133,13 @@ export class Topics {
         configs: { ...spec.configs },
         internal: spec.internal ?? false,
       };
-      catalogue.topics.set(stored.name, stored);
       const topic = new Topic(stored, topicSettings(stored.configs, config), metrics);
+      // Before the catalogue knows the topic: a start that finds logs of another one by its name does not go on.
+      await this.removeLeftovers(stored.name);
+      catalogue.topics.set(stored.name, stored);
       try {
         await catalogue.save();
-        await this.openPartitions(topic, stored.partitions).catch(async (error: unknown) => {
-          if (!(error instanceof MillstreamError) || error.code !== 'TOPIC_ID_MISMATCH') throw error;
-          await this.removeLeftovers(topic);
-          await this.openPartitions(topic, stored.partitions);
-        });
+        await this.openPartitions(topic, stored.partitions);
       } catch (error) {
         catalogue.topics.delete(stored.name);
         await catalogue.save().catch(() => {});
@@ -296,10 +294,10 @@ export class Topics {
     }
   }
 
-  /** Logs by this name of a topic that the catalogue does not know: its making failed half way. */
-  private async removeLeftovers({ name, id }: Topic): Promise<void> {
+  /** Logs of a topic that the catalogue does not know: its making failed half way. */
+  private async removeLeftovers(name: string): Promise<void> {
     const { store } = this.options;
-    for (const log of await store.list()) if (log.topic === name && log.topicId !== id) await store.remove(log);
+    for (const log of await store.list(name)) await store.remove(log);
   }
 
   /** Ends a deletion, also one that a crash interrupted. */

@@ -178,14 +178,15 @@ class LocalLogStore implements LogStore {
     }
   }
 
-  async list(): Promise<LogId[]> {
+  async list(topic?: string): Promise<LogId[]> {
     const { directory, disk } = this.options;
     const names = (await disk.list(directory)).filter(name => !name.endsWith(DELETED_SUFFIX));
     const found = names.map(async (name): Promise<LogId[]> => {
       const parsed = parseLogDirectoryName(name);
-      const metadata = parsed && (await readWhole(disk, `${directory}/${name}/${METADATA_FILE}`));
+      if (parsed === null || parsed.topic !== (topic ?? parsed.topic)) return [];
+      const metadata = await readWhole(disk, `${directory}/${name}/${METADATA_FILE}`);
       const topicId = metadata && parseMetadata(metadata.toString());
-      return parsed && topicId ? [{ ...parsed, topicId }] : [];
+      return topicId ? [{ ...parsed, topicId }] : [];
     });
     return (await Promise.all(found)).flat();
   }

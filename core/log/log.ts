@@ -125,8 +125,8 @@ export interface PartitionLog {
 export interface LogStore {
   /** Opens (recovering if need be) or creates the log. */
   open(id: LogId, config: LogConfig, observer?: LogObserver): Promise<PartitionLog>;
-  /** Every log that the directory holds. */
-  list(): Promise<LogId[]>;
+  /** Every log that the directory holds, or all of one topic. */
+  list(topic?: string): Promise<LogId[]>;
   /** Closes and deletes one log with its files. */
   remove(id: LogId): Promise<void>;
   /** Syncs, writes snapshots and the clean-shutdown marker, closes all files. */

@@ -4,8 +4,7 @@ import { FaultDisk } from '../log/fault-disk.ts';
 import { TestBroker } from './harness.ts';
 
 /** A topic whose making failed half way is forgotten by the catalogue, and a log of it may be left. */
-test('a log that nobody knows does not stand in the way of a topic by its name', async () => {
-  const disk = new FaultDisk(seededRandom(1));
+async function leaveLogs(disk: FaultDisk): Promise<string> {
   const before = await TestBroker.open({ directory: '/data', disk });
   await before.broker.topics.create({ name: 'kept', partitions: 1 });
   const left = await before.broker.topics.create({ name: 'left', partitions: 2 });
@@ -20,10 +19,47 @@ test('a log that nobody knows does not stand in the way of a topic by its name',
   await file.truncate(0);
   await file.write([text], 0);
   await file.close();
+  return left.id;
+}
 
+test('a log that nobody knows does not stand in the way of a topic by its name', async () => {
+  const disk = new FaultDisk(seededRandom(1));
+  const left = await leaveLogs(disk);
   const after = await TestBroker.open({ directory: '/data', disk });
   const made = await after.broker.topics.create({ name: 'left', partitions: 2 });
-  expect(made.id).not.toBe(left.id);
+  expect(made.id).not.toBe(left);
   expect(made.partitions.map(({ log }) => log.endOffset)).toEqual([0, 0]);
   await after.close();
+});
+
+test('a kill at any time while a topic takes the place of such logs leaves a broker that starts', async () => {
+  for (let turn = 0; turn < 60; turn++) {
+    const disk = new FaultDisk(seededRandom(turn));
+    await leaveLogs(disk);
+    const before = await TestBroker.open({ directory: '/data', disk });
+    void before.broker.topics.create({ name: 'left', partitions: 2 });
+    for (let left = turn; left > 0; left--) await new Promise(resolve => setImmediate(resolve));
+    const after = await TestBroker.open({ directory: '/data', disk: disk.kill() });
+    const made = await after.broker.topics.ensure({ name: 'left', partitions: 2 });
+    expect(made.partitions.map(({ log }) => log.endOffset)).toEqual([0, 0]);
+    await after.close();
+  }
+});
+
+test('what a start has read in the catalogue stays, though a kill came before the folder was synced', async () => {
+  let disk = new FaultDisk(seededRandom(1));
+  const first = await TestBroker.open({ directory: '/data', disk });
+  await first.broker.topics.create({ name: 'before', partitions: 1 });
+  const renamed = new Promise<void>(resolve => {
+    disk.onEvent = (event, path) => event === 'name' && path.endsWith('/catalogue.json') && resolve();
+  });
+  void first.broker.topics.create({ name: 'fresh', partitions: 1 });
+  await renamed;
+  disk = disk.kill();
+  const second = await TestBroker.open({ directory: '/data', disk });
+  const { id } = second.broker.topics.require('fresh');
+  disk = disk.cut({ names: 'lost', data: 'lost' });
+  const third = await TestBroker.open({ directory: '/data', disk });
+  expect(third.broker.topics.get('fresh')?.id).toBe(id);
+  await third.close();
 });
