@@ -166,9 +166,13 @@ export class Simulation {
     return this.guard(life, async () => {
       await life.start();
       for (const name of ['in']) await life.broker.topics.ensure({ name, partitions: PARTITIONS });
+      // What a dead process goes on with must not become the next one's.
+      await life.unlessOver();
       await this.check();
+      await life.unlessOver();
       life.isUp = true;
       await this.startPipelines(life);
+      await life.unlessOver();
       for (const producer of this.producers) {
         this.work(
           life,
@@ -242,6 +246,7 @@ export class Simulation {
     const { life } = this;
     void this.guard(life, async () => {
       await started;
+      await life.unlessOver();
       this.stopping = true;
       await Promise.all(this.working);
       await Promise.all(this.pipelines.map(pipeline => pipeline.stop()));
