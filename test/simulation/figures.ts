@@ -18,6 +18,8 @@ export interface Figures extends WarehouseCounts {
   compactionsCut: number;
   /** Partitions that no longer begin at 0. */
   trimmed: number;
+  /** Records of the compacted topic that are no longer there. */
+  superseded: number;
   /** Short-lived topics made. */
   topics: number;
   /** Cuts right behind a new name, a truncation or a sync. */
@@ -41,6 +43,7 @@ export const noFigures = (): Figures => ({
   compactions: 0,
   compactionsCut: 0,
   trimmed: 0,
+  superseded: 0,
   topics: 0,
   steered: 0,
   fileLines: 0,

@@ -25,17 +25,30 @@ export interface Transaction {
   outcome: 'committed' | 'aborted' | 'unknown';
 }
 
-/** Writes to the topic `in` until the process ends; goes on after the next start. */
+/** Where a producer writes, and what it makes of a value there. */
+export interface Target {
+  topic: string;
+  entry(value: string): { key: Uint8Array | null; value: Uint8Array | null; headers: [string, Uint8Array][] };
+}
+
+export const INPUT: Target = {
+  topic: 'in',
+  entry: value => ({ key: null, value: Buffer.from(value), headers: [] }),
+};
+
+/** Writes until the process ends; goes on after the next start. */
 export abstract class Producer {
   readonly name: string;
+  readonly target: Target;
   readonly sent: Sent[] = [];
   protected readonly random: Random;
   protected readonly partitions: number;
 
-  constructor(name: string, partitions: number, random: Random) {
+  constructor(name: string, partitions: number, random: Random, target = INPUT) {
     this.name = name;
     this.partitions = partitions;
     this.random = random;
+    this.target = target;
   }
 
   /** After a start: whatever was not answered is asked again, or given up. */
@@ -63,7 +76,10 @@ export abstract class Producer {
     const pad = Buffer.alloc(this.random.float() < 0.3 ? this.below(400) : 0, 97);
     const timestamp = life.clock.now();
     return encodeBatch(
-      values.map(({ value }) => ({ timestamp, key: null, value: Buffer.from(value), headers: [['pad', pad]] })),
+      values.map(sent => {
+        const { key, value, headers } = this.target.entry(sent.value);
+        return { timestamp, key, value, headers: [...headers, ['pad', pad]] };
+      }),
       { codec: this.random.float() < 0.2 ? 'gzip' : 'none', ...options },
     );
   }
@@ -74,7 +90,7 @@ export abstract class Producer {
     index: number,
     records: Uint8Array,
   ): Promise<{ errorCode: number; baseOffset: number }> {
-    const topicData = [{ name: 'in', partitionData: [{ index, records: Buffer.from(records) }] }];
+    const topicData = [{ name: this.target.topic, partitionData: [{ index, records: Buffer.from(records) }] }];
     const answer = await life.ask(0, 9, { transactionalId: null, acks: -1, timeoutMs: 1000, topicData });
     return answer.responses[0]?.partitionResponses[0] ?? { errorCode: -1, baseOffset: -1 };
   }
@@ -153,8 +169,8 @@ export class TransactionalProducer extends Producer {
   private last: Transaction | null = null;
   readonly transactions: Transaction[] = [];
 
-  constructor(name: string, partitions: number, random: Random, version: 1 | 2) {
-    super(name, partitions, random);
+  constructor(name: string, partitions: number, random: Random, version: 1 | 2, target = INPUT) {
+    super(name, partitions, random, target);
     this.version = version;
   }
 
@@ -183,18 +199,20 @@ export class TransactionalProducer extends Producer {
     this.transactions.push(mine);
     const partitions = Array.from({ length: this.partitions }, (_, i) => i).filter(() => this.random.float() < 0.7);
     if (partitions.length === 0) partitions.push(0);
-    if (version === 1) this.allWell(...(await client.add('in', ...partitions)));
+    if (version === 1) this.allWell(...(await client.add(this.target.topic, ...partitions)));
     for (const partition of partitions) {
       for (let batches = 1 + this.below(2); batches > 0; batches--) {
         const values = Array.from({ length: 1 + this.below(3) }, () => this.make(partition, mine));
         mine.values.push(...values);
-        const sending = client.send(
-          'in',
+        const sending = client.sendBatch(
+          this.target.topic,
           partition,
-          values.map(({ value }) => value),
+          values.length,
+          options => this.encode(values, life, options),
           { version: version === 2 ? 12 : 9 },
         );
         this.allWell(await sending);
+        for (const [i, sent] of values.entries()) sent.offset = client.baseOffset + i;
       }
     }
     await life.turns(this.below(10));

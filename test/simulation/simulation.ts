@@ -6,27 +6,20 @@ import { type Fate, FaultDisk } from '../core/log/fault-disk.ts';
 import { Administrator } from './administrator.ts';
 import { type Figures, noFigures } from './figures.ts';
 import { JumpingClock } from './clock.ts';
-import { checkFiles } from './checker/files.ts';
-import { checkDone, checkEverything, checkProducer, type Seen } from './checker/expectations.ts';
+import { inspect, type Inspected } from './inspection.ts';
 import { Life, type Seams } from './life.ts';
 import { areDone, haveBegun, pipelinesIn } from './pipelines.ts';
 import { PLANS } from './plans.ts';
 import { IdempotentProducer, PlainProducer, type Producer, TransactionalProducer } from './producers.ts';
-import { Histories, positionsOf } from './reader.ts';
+import { Histories } from './reader.ts';
 import { anyMoment } from './steering.ts';
+import { KEYED, Tables } from './tables.ts';
 import { TurnWheel } from './turn-wheel.ts';
 import { Warehouse } from './warehouse.ts';
 
 const LIVES = 4;
 const PARTITIONS = 2;
 const TOPICS = ['in', 'mid', 'odd', 'out', 'rest', 'one.dead', 'two.dead'];
-const GROUPS = [
-  ['millstream.one', 'in'],
-  ['millstream.two', 'mid'],
-  ['millstream.two.warehouse', 'out'],
-  ['millstream.two.files', 'out'],
-  ['millstream.two.dead_letter', 'two.dead'],
-] as const;
 
 /** Seeds differ in these. */
 interface Sizes {
@@ -49,14 +42,15 @@ export interface SimulationOptions {
  * things comes from one seed. Runs several lives, each ended by a power cut, a kill or a clean stop, and looks at what is
  * left after each.
  */
-export class Simulation {
+export class Simulation implements Inspected {
   readonly figures: Figures = noFigures();
   private readonly random: Random;
   private readonly options: SimulationOptions;
-  private readonly histories = new Histories(TOPICS, PARTITIONS);
-  private readonly warehouse = new Warehouse();
-  private readonly producers: Producer[];
-  private readonly administrator: Administrator;
+  readonly histories = new Histories(TOPICS, PARTITIONS);
+  readonly warehouse = new Warehouse();
+  readonly producers: Producer[];
+  readonly administrator: Administrator;
+  readonly tables: Tables;
   private readonly sizes: Sizes;
   private readonly wheel = new TurnWheel();
   private disk: FaultDisk;
@@ -91,7 +85,10 @@ export class Simulation {
       new IdempotentProducer('idem', PARTITIONS, this.random),
       new TransactionalProducer('txone', PARTITIONS, this.random, 1),
       new TransactionalProducer('txtwo', PARTITIONS, this.random, 2),
+      new IdempotentProducer('keyidem', PARTITIONS, this.random, KEYED),
+      new TransactionalProducer('keytx', PARTITIONS, this.random, 2, KEYED),
     ];
+    this.tables = new Tables(PARTITIONS, pick(1_200, 2_500));
   }
 
   async run(): Promise<Figures> {
@@ -165,7 +162,8 @@ export class Simulation {
     this.working = [];
     return this.guard(life, async () => {
       await life.start();
-      for (const name of ['in']) await life.broker.topics.ensure({ name, partitions: PARTITIONS });
+      await life.broker.topics.ensure({ name: 'in', partitions: PARTITIONS });
+      await this.tables.make(life);
       // What a dead process goes on with must not become the next one's.
       await life.unlessOver();
       await this.check();
@@ -228,7 +226,9 @@ export class Simulation {
   }
 
   private async read(life: Life): Promise<void> {
-    await this.histories.look(life, this.random.float() < 0.5 ? 'all' : 'committed', this.below(2_000));
+    const luck = this.random.float();
+    if (luck < 0.2) await this.tables.pass(life, this.below(PARTITIONS), this.below(2_000));
+    else await this.histories.look(life, luck < 0.6 ? 'all' : 'committed', this.below(2_000));
   }
 
   /** An error counts as long as the process lives. */
@@ -320,25 +320,9 @@ export class Simulation {
   }
 
   private async check(isEnd = false): Promise<void> {
-    await this.histories.reread(this.life);
-    const positions = await positionsOf(this.life, GROUPS, PARTITIONS);
-    const seen: Seen = {
-      partitions: PARTITIONS,
-      history: (topic, partition) => this.histories.of(topic, partition),
-      position: (group, topic, partition) =>
-        positions.get(`${group} ${topic}-${partition}`) ?? { offset: -1, state: '' },
-      rows: (topic, partition) => this.warehouse.streams.get(`${topic}-${partition}`) ?? [],
-    };
-    const sources = Array.from({ length: PARTITIONS }, (_, partition) => this.histories.of('in', partition));
-    for (const producer of this.producers) {
-      checkProducer(producer.name, producer.sent, producer instanceof IdempotentProducer, sources);
-    }
-    checkEverything(seen);
-    const files = checkFiles(seen, this.disk.contents('/data/files'), isEnd);
+    const files = await inspect(this, this.life, this.disk.contents('/data/files'), isEnd);
     if (files.left > 0) this.figures.filesCut++;
     if (isEnd) this.figures.fileLines += files.lines;
-    await this.administrator.check(this.life);
-    if (isEnd) checkDone(seen);
   }
 
   private floor(topic: string, partition: number): number {
@@ -372,6 +356,7 @@ export class Simulation {
   private count(): void {
     const { figures } = this;
     figures.topics = this.administrator.made;
+    figures.superseded = this.tables.goneCount;
     for (const { topic, partition } of this.histories.names()) {
       if ((this.life.broker.log(topic, partition)?.startOffset ?? 0) > 0) figures.trimmed++;
     }

@@ -180,10 +180,11 @@ export class FaultDisk implements Disk {
   async list(path: string): Promise<string[]> {
     await this.pass();
     const prefix = `${path}/`;
-    return [...this.names.keys()]
-      .filter(name => name.startsWith(prefix) && !name.includes('/', prefix.length))
-      .map(name => name.slice(prefix.length))
-      .toSorted();
+    const found: string[] = [];
+    for (const name of this.names.keys()) {
+      if (name.startsWith(prefix) && !name.includes('/', prefix.length)) found.push(name.slice(prefix.length));
+    }
+    return found.toSorted();
   }
 
   async exists(path: string): Promise<boolean> {

@@ -9,6 +9,19 @@ export interface Answer {
   abortedTransactions: readonly { producerId: number; firstOffset: number }[] | null;
 }
 
+export type Aborted = NonNullable<Answer['abortedTransactions']>[number];
+
+/** What a client delivers of these (KIP-98): the transactions listed are hidden up to their abort marker. */
+export function visible(batches: readonly Batch[], aborted: readonly Aborted[]): Read[] {
+  const upcoming = aborted.toSorted((a, b) => a.firstOffset - b.firstOffset);
+  const hidden = new Set<number>();
+  return batches.flatMap(batch => {
+    while (upcoming[0] && upcoming[0].firstOffset <= batch.last) hidden.add(upcoming.shift()?.producerId ?? -1);
+    if (batch.marker === 'abort') hidden.delete(batch.producerId);
+    return batch.isTransactional && hidden.has(batch.producerId) ? [] : batch.records;
+  });
+}
+
 /**
  * Everything that one partition ever served, to readers of all records and to readers of committed ones. What was
  * served once stays as it was, whatever happens to the broker in between.
@@ -90,24 +103,12 @@ export class History {
     }
   }
 
-  /** As a client does it (KIP-98): the transactions listed are hidden up to their abort marker. */
-  private takeCommitted(
-    asked: number,
-    batches: readonly Batch[],
-    aborted: readonly { producerId: number; firstOffset: number }[],
-  ): void {
-    const upcoming = aborted.toSorted((a, b) => a.firstOffset - b.firstOffset);
-    const hidden = new Set<number>();
-    for (const batch of batches) {
-      while (upcoming[0] && upcoming[0].firstOffset <= batch.last) hidden.add(upcoming.shift()?.producerId ?? -1);
-      if (batch.marker === 'abort') hidden.delete(batch.producerId);
-      if (batch.isTransactional && hidden.has(batch.producerId)) continue;
-      for (const { offset, value } of batch.records) {
-        if (offset < asked) continue;
-        const before = this.delivered.get(offset);
-        if (before !== undefined && before !== value) throw this.wrong(`delivers another record at ${offset}`);
-        this.delivered.set(offset, value);
-      }
+  private takeCommitted(asked: number, batches: readonly Batch[], aborted: readonly Aborted[]): void {
+    for (const { offset, value } of visible(batches, aborted)) {
+      if (offset < asked) continue;
+      const before = this.delivered.get(offset);
+      if (before !== undefined && before !== value) throw this.wrong(`delivers another record at ${offset}`);
+      this.delivered.set(offset, value);
     }
   }
 

@@ -1,3 +1,4 @@
+import type { BatchOptions } from '../../../../core/log/record.ts';
 import { batchOf, type TestBroker, valuesOf } from '../harness.ts';
 
 /** A transactional producer that says exactly what it is told to, version by version. */
@@ -5,6 +6,8 @@ export class TransactionalClient {
   readonly id: string;
   producerId = -1;
   producerEpoch = -1;
+  /** Offset of the first record of the last batch that was taken. */
+  baseOffset = -1;
   private readonly test: Pick<TestBroker, 'ask'>;
   private readonly sequences = new Map<string, number>();
 
@@ -51,17 +54,30 @@ export class TransactionalClient {
   }
 
   /** Version 12 adds the partition by itself. */
-  async send(topic: string, index: number, values: string[], { version = 9 } = {}): Promise<number> {
+  send(topic: string, index: number, values: string[], options: { version?: number } = {}): Promise<number> {
+    return this.sendBatch(topic, index, values.length, batch => batchOf(values, batch), options);
+  }
+
+  /** A batch of `count` records that is encoded as this producer's next. */
+  async sendBatch(
+    topic: string,
+    index: number,
+    count: number,
+    encode: (options: BatchOptions) => Uint8Array,
+    { version = 9 } = {},
+  ): Promise<number> {
     const key = `${topic}/${index}`;
     const baseSequence = this.sequences.get(key) ?? 0;
     const { producerId, producerEpoch } = this;
-    const records = batchOf(values, { producerId, producerEpoch, baseSequence, attributes: 0x10 });
+    const records = Buffer.from(encode({ producerId, producerEpoch, baseSequence, attributes: 0x10 }));
     const topicData = [{ name: topic, partitionData: [{ index, records }] }];
     const body = { transactionalId: this.id, acks: -1, timeoutMs: 1000, topicData };
     const answer = await this.test.ask(0, version, body);
-    const errorCode = answer.responses[0]?.partitionResponses[0]?.errorCode ?? -1;
-    if (errorCode === 0) this.sequences.set(key, baseSequence + values.length);
-    return errorCode;
+    const { errorCode = -1, baseOffset = -1 } = answer.responses[0]?.partitionResponses[0] ?? {};
+    if (errorCode !== 0) return errorCode;
+    this.sequences.set(key, baseSequence + count);
+    this.baseOffset = baseOffset;
+    return 0;
   }
 
   async addOffsets(groupId: string): Promise<number> {
