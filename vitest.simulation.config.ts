@@ -4,8 +4,6 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/simulation/**/*.test.ts'],
-    // `npm run soak -- mutation`: it runs the others again and again.
-    exclude: process.env['SOAK_COUNT'] === undefined ? ['test/simulation/mutation.test.ts'] : [],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 1_800_000,

@@ -23,6 +23,7 @@ import {
   parseLogDirectoryName,
   parseMetadata,
   readWhole,
+  writeAll,
   writeMetadata,
 } from './log-files.ts';
 import { LocalPartitionLog } from './partition-log.ts';
@@ -202,8 +203,8 @@ class LocalLogStore implements LogStore {
     for (const offsets of [recoveryPoints, startOffsets, cleanerOffsets]) {
       if (offsets.delete(name)) await offsets.save();
     }
-    // A kill may have come right behind the rename: it must not come undone once nobody remembers the deletion.
-    if (!(await disk.exists(`${directory}/${name}`))) return sync.syncDirectory(directory);
+    // A start has ended the removal that a crash cut off behind the rename, and synced that.
+    if (!(await disk.exists(`${directory}/${name}`))) return;
     const doomed = `${directory}/${name}.${id.topicId}${DELETED_SUFFIX}`;
     await disk.rename(`${directory}/${name}`, doomed);
     await sync.syncDirectory(directory);
@@ -227,15 +228,25 @@ class LocalLogStore implements LogStore {
   }
 
   private async finish(): Promise<void> {
-    const { disk, sync, recoveryPoints, startOffsets } = this.context;
+    const { sync, recoveryPoints, startOffsets } = this.context;
     const { directory } = this.options;
     const closings = await Promise.allSettled([...this.logs.values()].map(log => log.close()));
     for (const closing of closings) if (closing.status === 'rejected') throw closing.reason;
     if (sync.failed) return;
     await recoveryPoints.save();
     await startOffsets.save();
-    await replaceFile(disk, sync, directory, CLEAN_MARKER, Buffer.from('{"version":0,"brokerEpoch":-1}'));
+    await this.leaveMarker(`${directory}/${CLEAN_MARKER}`);
     await sync.syncDirectory(directory);
+  }
+
+  /** What Kafka writes there. Not synced: its name says all. */
+  private async leaveMarker(path: string): Promise<void> {
+    const file = await this.options.disk.open(path, 'create');
+    try {
+      await writeAll(file, Buffer.from('{"version":0,"brokerEpoch":-1}'), 0);
+    } finally {
+      await file.close();
+    }
   }
 
   private async openLog(

@@ -139,8 +139,8 @@ export class Upkeep {
   }
 
   /** Before the snapshot that no longer knows these transactions. */
-  private saveAborted(segment: Segment): Promise<void> {
-    return this.aborted.save(this.context.disk, this.directory, segment, this.syncFile);
+  private async saveAborted(segment: Segment): Promise<void> {
+    await this.aborted.save(this.context.disk, this.directory, segment, this.syncFile);
   }
 
   /** Everything below `offset` is synced. */

@@ -45,15 +45,16 @@ export class Tables {
   /** Reads one partition from its start to its end, beside whatever happens. */
   async pass(life: Life, partition: number, partitionMaxBytes = 1e6): Promise<void> {
     const table = this.all[partition];
+    if (!table) throw new Error(`nobody knows ${TOPIC}-${partition}`);
     let fetchOffset: number | null = life.broker.log(TOPIC, partition)?.startOffset ?? 0;
-    while (table && fetchOffset !== null) {
+    while (fetchOffset !== null) {
       const topics = [{ topic: TOPIC, partitions: [{ partition, fetchOffset, partitionMaxBytes }] }];
       const asked = { maxWaitMs: 0, minBytes: 0, maxBytes: 1e7, isolationLevel: 1, topics };
       const answer = (await life.ask(1, 11, asked)).responses[0]?.partitions[0];
       if (answer?.errorCode !== 0) throw new Error(`Fetch of ${TOPIC}-${partition}: error ${answer?.errorCode}`);
       fetchOffset = table.take(fetchOffset, answer);
     }
-    table?.endPass();
+    table.endPass();
   }
 
   /** While no producer writes. */

@@ -45,21 +45,3 @@ test('a kill at any time while a topic takes the place of such logs leaves a bro
     await after.close();
   }
 });
-
-test('what a start has read in the catalogue stays, though a kill came before the folder was synced', async () => {
-  let disk = new FaultDisk(seededRandom(1));
-  const first = await TestBroker.open({ directory: '/data', disk });
-  await first.broker.topics.create({ name: 'before', partitions: 1 });
-  const renamed = new Promise<void>(resolve => {
-    disk.onEvent = (event, path) => event === 'name' && path.endsWith('/catalogue.json') && resolve();
-  });
-  void first.broker.topics.create({ name: 'fresh', partitions: 1 });
-  await renamed;
-  disk = disk.kill();
-  const second = await TestBroker.open({ directory: '/data', disk });
-  const { id } = second.broker.topics.require('fresh');
-  disk = disk.cut({ names: 'lost', data: 'lost' });
-  const third = await TestBroker.open({ directory: '/data', disk });
-  expect(third.broker.topics.get('fresh')?.id).toBe(id);
-  await third.close();
-});

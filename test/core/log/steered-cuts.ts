@@ -9,24 +9,21 @@ import type { LogConfig, LogObserver, LogStore, PartitionLog } from '../../../co
 import { encodeMarker } from '../../../core/log/marker.ts';
 import { readRecords } from '../../../core/log/record.ts';
 import { LogOfKeys, text } from './compaction/log-of-keys.ts';
-import { type DiskEvent, FaultDisk } from './fault-disk.ts';
+import { FaultDisk } from './fault-disk.ts';
 import { appendValues, CONFIG, headersOf, ID, readValues } from './harness.ts';
 import { ManualClock } from './manual-clock.ts';
+import { heldAt, settle, type Skips, untilNamed } from './moments.ts';
 
 /*
  * Moments that random cuts meet too seldom: each of these drives a log to one of them, cuts the power right there, and
  * looks at what a start makes of it. `skips` is asked at every sync: true makes it one that does nothing.
  */
-export type Skips = (path: string) => boolean;
-
-const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
-
 class Log {
   readonly random: Random;
   readonly clock = new ManualClock();
   store!: LogStore;
   log!: PartitionLog;
-  private disk: FaultDisk;
+  disk: FaultDisk;
   private readonly skips: Skips;
 
   constructor(seed: number, skips: Skips) {
@@ -77,36 +74,6 @@ class Log {
   async untilNamed(path: RegExp, count = 1): Promise<void> {
     await untilNamed(this.disk, path, count);
   }
-}
-
-/** At most some time: not every run comes there. */
-async function until(isDone: () => boolean): Promise<void> {
-  for (let left = 600; left > 0 && !isDone(); left--) await turn();
-}
-
-async function untilNamed(disk: FaultDisk, path: RegExp, count: number): Promise<void> {
-  let seen = 0;
-  disk.onEvent = (event: DiskEvent, name: string) => {
-    if (event === 'name' && path.test(name)) seen++;
-  };
-  await until(() => seen >= count);
-}
-
-/** Until that many files of such a (new) name were renamed or removed; whoever did it stays right there. */
-async function heldAt(disk: FaultDisk, method: 'rename' | 'remove', path: RegExp, count: number): Promise<void> {
-  let seen = 0;
-  const note = async (name: string): Promise<void> => {
-    if (path.test(name) && ++seen >= count) await new Promise(() => {});
-  };
-  const { rename, remove } = { rename: disk.rename.bind(disk), remove: disk.remove.bind(disk) };
-  if (method === 'rename') disk.rename = (from, to) => rename(from, to).then(() => note(to));
-  else disk.remove = name => remove(name).then(() => note(name));
-  await until(() => seen >= count);
-}
-
-/** What is in the background ends. */
-async function settle(turns = 300): Promise<void> {
-  for (; turns > 0; turns--) await turn();
 }
 
 /** Lookups by time use the indexes as they were stored, of closed segments and of the one that a checkpoint was made of. */
@@ -182,6 +149,18 @@ async function aborted(seed: number, skips: Skips): Promise<void> {
   }
 }
 
+/** A log directory that a process was killed over while it made it. */
+async function found(seed: number, skips: Skips): Promise<void> {
+  const run = new Log(seed, skips);
+  void run.open({});
+  await run.untilNamed(/^\/data$/);
+  run.kill();
+  await run.open({});
+  await appendValues(run.log, ['x']).durable;
+  run.disk = run.disk.cut({ names: 'lost', data: 'lost' });
+  strictEqual((await run.open({})).endOffset, 1);
+}
+
 class Counter implements LogObserver {
   seen = 0;
   restore(snapshot: Uint8Array | null): void {
@@ -235,11 +214,41 @@ async function removed(seed: number, skips: Skips): Promise<void> {
   strictEqual(anew.endOffset, 0);
 }
 
+/** On a full disk segments are removed before the new start is stored: what a crash leaves of them is the log's end. */
+async function full(seed: number, skips: Skips): Promise<void> {
+  const run = new Log(seed, skips);
+  await run.open({ segmentBytes: 1_000 });
+  const count = 12 + run.below(8);
+  for (let i = 0; i < count; i++) await appendValues(run.log, ['x'.repeat(300)]).durable;
+  await settle();
+  run.disk.leaveRoom(0);
+  const start = count - 1 - run.below(3);
+  void run.log.deleteBefore(start);
+  await heldAt(run.disk, 'remove', /\.log$/, 1 + run.below(4));
+  run.cut();
+  run.disk.leaveRoom(Infinity);
+  const log = await run.open({ segmentBytes: 1_000 });
+  ok(log.startOffset <= start, `the log begins at ${log.startOffset}, ${start} was asked for`);
+  strictEqual(log.endOffset, count);
+  strictEqual((await readValues(log)).length, count - log.startOffset);
+}
+
 /** Compacted segments take their originals' place: whoever reads from wherever sees the one or the others. */
-async function swapped(seed: number, skips: Skips): Promise<void> {
+const swapped = (seed: number, skips: Skips): Promise<void> =>
+  swap(seed, skips, (['it has', 'it is about to', 'they go'] as const)[seed % 3] ?? 'it has', false);
+
+/** The same when a start does it, after a kill. */
+const swapCompleted = (seed: number, skips: Skips): Promise<void> =>
+  swap(seed, skips, seed % 2 === 0 ? 'they go' : 'it has', true);
+
+async function swap(
+  seed: number,
+  skips: Skips,
+  moment: 'it has' | 'it is about to' | 'they go',
+  isRecovery: boolean,
+): Promise<void> {
   const random = seededRandom(seed);
   const below = (limit: number): number => Math.floor(random.float() * limit);
-  const moment = (['it has', 'it is about to', 'they go', 'they go in recovery'] as const)[seed % 4];
   const inPasses = moment === 'it is about to';
   const log = new LogOfKeys({ cacheBytes: 0, compactionBytes: inPasses ? 300 : 1e6 }, 900);
   log.disk = new FaultDisk(random);
@@ -257,15 +266,15 @@ async function swapped(seed: number, skips: Skips): Promise<void> {
   // Several become one.
   log.log.configure({ ...CONFIG, segmentBytes: 4_000 });
   void log.compact();
-  if (moment === 'it has') await heldAt(log.disk, 'rename', /\.log$/, 1 + below(3));
-  else if (moment === 'they go') await heldAt(log.disk, 'remove', /\.log$/, 1 + below(3));
-  else await heldAt(log.disk, 'rename', /\.swap$/, 1 + below(inPasses ? 8 : 3));
-  if (moment === 'they go in recovery') {
+  if (isRecovery) {
+    await heldAt(log.disk, 'rename', /\.swap$/, 1 + below(2));
     log.disk = log.disk.kill();
     log.disk.skipsSync = skips;
     void log.open();
-    await heldAt(log.disk, 'remove', /\.log$/, 1 + below(3));
   }
+  if (moment === 'it has') await heldAt(log.disk, 'rename', /\.log$/, isRecovery ? 1 : 1 + below(3));
+  else if (moment === 'they go') await heldAt(log.disk, 'remove', /\.log$/, 1 + below(3));
+  else await heldAt(log.disk, 'rename', /\.swap$/, 1 + below(inPasses ? 8 : 3));
   log.disk = log.disk.cut({ names: 'some', data: 'some' });
   log.disk.skipsSync = skips;
   await log.open();
@@ -311,10 +320,13 @@ async function compactedIndexes(seed: number, skips: Skips): Promise<void> {
 }
 
 export const STEERED_CUTS: Record<string, (seed: number, skips: Skips) => Promise<void>> = {
+  'steered: directory found': found,
   'steered: indexes': indexes,
   'steered: aborted': aborted,
   'steered: outlived': outlived,
   'steered: removed': removed,
+  'steered: full disk': full,
   'steered: swapped': swapped,
+  'steered: swap completed': swapCompleted,
   'steered: compacted indexes': compactedIndexes,
 };
