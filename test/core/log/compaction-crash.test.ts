@@ -8,18 +8,19 @@ import { Simulation } from './compaction/simulation.ts';
  * a record is missing so is everything older of its key; what was aborted is delivered to no reader of committed
  * records, and what was committed is; offsets, batches and sequences are what they were.
  *
- * What it notices: one thing at a time was taken out of core/log/compaction by hand, and seeds 0 to 49 were run.
- *   taken out                                                    seeds that fail
- *   sync of a compacted segment's log                            39
- *   first sync of the folder in a swap (it counts now)            2
- *   second (the originals are gone)                               5
- *   saving the recovery points before the first change            1
- *   saving that offsets may be missing, before the first change  13
- *   saving how far compaction has come                           41
- *   sync of its indexes                                           0
- *   sync of the folder before recovery completes a swap           0
- *   the checkpoint before a swap                                  0   the last header of each producer stays in the log
- * The reason of the last is what the code says, not what was measured; steered-cuts.ts notices the two above it.
+ * What it notices: one thing at a time was taken out of core/log/compaction by hand, and seeds 0 to 49 were run, here and of
+ * the steered cuts of compaction (steered-cuts.ts, two of 50 seeds each). test/simulation/mutation.test.ts does so with
+ * each of the syncs.
+ *   taken out                                                    fail here   steered
+ *   sync of a compacted segment's log                                40        86
+ *   first sync of the folder in a swap (it counts now)                0         2
+ *   second (the originals are gone)                                   5         2
+ *   saving the recovery points before the first change                1         0
+ *   saving that offsets may be missing, before the first change      18         0
+ *   saving how far compaction has come                               32         0
+ *   sync of its indexes                                               0         3
+ *   sync of the folder before recovery completes a swap               0         3
+ *   the checkpoint before a swap                                      0         0   compaction/outlive.test.ts fails
  * `npm run soak -- compaction` runs 1,000 seeds.
  */
 const SEEDS = Number(process.env['SOAK_COUNT'] ?? 200);

@@ -4,7 +4,7 @@ import { ProducerState } from '../../../../core/broker/producer-state.ts';
 import type { CompactionSettings } from '../../../../core/log/compaction/select.ts';
 import { openLocalLogStore } from '../../../../core/log/local-log-store.ts';
 import type { LocalLogStoreOptions } from '../../../../core/log/local-log-store.ts';
-import type { Appended, LogStore, PartitionLog } from '../../../../core/log/log.ts';
+import type { Appended, LogObserver, LogStore, PartitionLog } from '../../../../core/log/log.ts';
 import { type BatchOptions, encodeBatch, type LogRecord, readRecords } from '../../../../core/log/record.ts';
 import { FaultDisk } from '../fault-disk.ts';
 import { CONFIG, headersOf, ID } from '../harness.ts';
@@ -26,6 +26,7 @@ export type Pair = readonly [key: string | null, value: string | null];
 export class LogOfKeys {
   readonly clock = new ManualClock();
   readonly producers = new ProducerState(this.clock);
+  observer: LogObserver = this.producers;
   disk = new FaultDisk(seededRandom(1));
   store!: LogStore;
   log!: PartitionLog;
@@ -49,7 +50,7 @@ export class LogOfKeys {
       preallocateBytes: 0,
       ...this.options,
     });
-    this.log = await this.store.open(ID, { ...CONFIG, segmentBytes: this.segmentBytes }, this.producers);
+    this.log = await this.store.open(ID, { ...CONFIG, segmentBytes: this.segmentBytes }, this.observer);
     return this;
   }
 
