@@ -9,7 +9,7 @@ import { Simulation } from './compaction/simulation.ts';
  * records, and what was committed is; offsets, batches and sequences are what they were.
  *
  * What it notices: one thing at a time was taken out of core/log/compaction by hand, and seeds 0 to 49 were run, here and of
- * the steered cuts of compaction (steered-cuts.ts, two of 50 seeds each). test/simulation/mutation.test.ts does so with
+ * the steered cuts of compaction (compaction/steered-cuts.ts, 50 seeds each). test/simulation/mutation.test.ts does so with
  * each of the syncs.
  *   taken out                                                    fail here   steered
  *   sync of a compacted segment's log                                40        86

@@ -2,13 +2,15 @@ import { deepStrictEqual, ok, strictEqual } from 'node:assert/strict';
 import { silentLogger } from '../../../core/base/logger.ts';
 import { type Random, seededRandom } from '../../../core/base/random.ts';
 import { ProducerState } from '../../../core/broker/producer-state.ts';
-import { type BatchHeader, nextOffsetAt } from '../../../core/log/batch.ts';
+import type { BatchHeader } from '../../../core/log/batch.ts';
 import { committedBatches } from '../../../core/log/committed-batches.ts';
 import { type LocalLogStoreOptions, openLocalLogStore } from '../../../core/log/local-log-store.ts';
 import type { LogConfig, LogObserver, LogStore, PartitionLog } from '../../../core/log/log.ts';
 import { encodeMarker } from '../../../core/log/marker.ts';
 import { readRecords } from '../../../core/log/record.ts';
-import { LogOfKeys, text } from './compaction/log-of-keys.ts';
+import { text } from './compaction/log-of-keys.ts';
+import { STEERED_COMPACTIONS } from './compaction/steered-cuts.ts';
+import { indexesHold, pointsIn } from './durable-indexes.ts';
 import { FaultDisk } from './fault-disk.ts';
 import { appendValues, CONFIG, headersOf, ID, readValues } from './harness.ts';
 import { ManualClock } from './manual-clock.ts';
@@ -86,19 +88,83 @@ async function indexes(seed: number, skips: Skips): Promise<void> {
   await run.open(config, { recoveryBytes: 60_000 });
   const times: number[] = [];
   const count = 220 + run.below(60);
+  const killedAt = seed % 3 === 0 ? run.below(count) : -1;
   for (let i = 0; i < count; i++) {
+    if (i === killedAt) {
+      // Segments that recovery has to close.
+      run.kill();
+      await run.open(config, { recoveryBytes: 60_000 });
+      if (run.log.endOffset < i) i = run.log.endOffset;
+      times.length = i;
+    }
     const timestamp = run.clock.now() + (isRising ? i : 2 * each * Math.floor(i / each) - (i % each)) * 10;
     times.push(timestamp);
     const { durable } = appendValues(run.log, ['x'.repeat(4_100)], { timestamp });
     if (i % 10 === 0) await durable;
   }
   await settle();
+  if (seed % 3 === 1) await run.store.close();
+  const before = run.disk;
   run.cut();
+  indexesHold(before, run.disk);
   await run.open(config);
   for (const timestamp of times.filter((_, i) => i % 9 === 0 || i % each === 0)) {
     const first = times.findIndex(other => other >= timestamp);
     strictEqual((await run.log.offsetForTimestamp(timestamp))?.offset, first, `lookup of ${timestamp}`);
   }
+}
+
+/** Syncs of segments are done as `how` says. */
+function slowSegmentSyncs(disk: FaultDisk, how: (datasync: () => Promise<void>) => Promise<void>): void {
+  const open = disk.openSync.bind(disk);
+  disk.openSync = (path, mode) => {
+    const file = open(path, mode);
+    const datasync = file.datasync.bind(file);
+    if (path.endsWith('.log')) file.datasync = () => how(datasync);
+    return file;
+  };
+}
+
+/** A closed log has all its files, and has answered whoever waited for a sync. */
+async function closed(seed: number, skips: Skips): Promise<void> {
+  const run = new Log(seed, skips);
+  let isFirst = true;
+  slowSegmentSyncs(run.disk, async datasync => {
+    const isSlow = isFirst && seed % 2 === 0;
+    isFirst = false;
+    if (isSlow) await settle(100);
+    await datasync();
+  });
+  await run.open({ segmentBytes: 100_000 });
+  isFirst = true;
+  const acks: Promise<void>[] = [];
+  for (let i = 3 + run.below(6); i > 0; i--) {
+    acks.push(appendValues(run.log, ['x'.repeat(4_100)]).durable);
+    if (run.below(2) === 0) await settle(2);
+  }
+  for (const ack of acks) ack.catch(() => {});
+  await run.store.close();
+  await Promise.all(acks);
+  const before = run.disk;
+  run.cut();
+  indexesHold(before, run.disk);
+}
+
+/** A checkpoint says nothing of what no sync has come back for, however slow the disk is. */
+async function slowSync(seed: number, skips: Skips): Promise<void> {
+  const run = new Log(seed, skips);
+  let isSlow = false;
+  slowSegmentSyncs(run.disk, datasync => (isSlow ? new Promise(() => {}) : datasync()));
+  await run.open({ segmentBytes: 100_000 }, { recoveryBytes: 2_000 });
+  const count = 1 + run.below(5);
+  for (let i = 0; i < count; i++) await appendValues(run.log, ['x'.repeat(run.below(900))]).durable;
+  isSlow = true;
+  void appendValues(run.log, ['x'.repeat(4_000)]);
+  await settle();
+  run.disk = run.disk.cut({ names: 'kept', data: 'lost' });
+  const log = await run.open({ segmentBytes: 100_000 });
+  strictEqual(log.endOffset, count);
+  ok(Math.max(0, ...pointsIn(run.disk).values()) <= count, 'the recovery point lies behind what was synced');
 }
 
 /** What tells aborted records lies in files of its own, which snapshots of the producers' state rely on. */
@@ -233,100 +299,14 @@ async function full(seed: number, skips: Skips): Promise<void> {
   strictEqual((await readValues(log)).length, count - log.startOffset);
 }
 
-/** Compacted segments take their originals' place: whoever reads from wherever sees the one or the others. */
-const swapped = (seed: number, skips: Skips): Promise<void> =>
-  swap(seed, skips, (['it has', 'it is about to', 'they go'] as const)[seed % 3] ?? 'it has', false);
-
-/** The same when a start does it, after a kill. */
-const swapCompleted = (seed: number, skips: Skips): Promise<void> =>
-  swap(seed, skips, seed % 2 === 0 ? 'they go' : 'it has', true);
-
-async function swap(
-  seed: number,
-  skips: Skips,
-  moment: 'it has' | 'it is about to' | 'they go',
-  isRecovery: boolean,
-): Promise<void> {
-  const random = seededRandom(seed);
-  const below = (limit: number): number => Math.floor(random.float() * limit);
-  const inPasses = moment === 'it is about to';
-  const log = new LogOfKeys({ cacheBytes: 0, compactionBytes: inPasses ? 300 : 1e6 }, 900);
-  log.disk = new FaultDisk(random);
-  log.disk.skipsSync = skips;
-  await log.open();
-  const newest = new Map<string, number>();
-  for (let i = 0; i < 14; i++) {
-    const keys = [`own${i}`, `k${i % 4}`];
-    const { baseOffset, durable } = log.append(keys.map(key => [key, 'x'.repeat(150)]));
-    for (const [at, key] of keys.entries()) newest.set(key, baseOffset + at);
-    await durable;
-  }
-  await log.roll();
-  await settle(100);
-  // Several become one.
-  log.log.configure({ ...CONFIG, segmentBytes: 4_000 });
-  void log.compact();
-  if (isRecovery) {
-    await heldAt(log.disk, 'rename', /\.swap$/, 1 + below(2));
-    log.disk = log.disk.kill();
-    log.disk.skipsSync = skips;
-    void log.open();
-  }
-  if (moment === 'it has') await heldAt(log.disk, 'rename', /\.log$/, isRecovery ? 1 : 1 + below(3));
-  else if (moment === 'they go') await heldAt(log.disk, 'remove', /\.log$/, 1 + below(3));
-  else await heldAt(log.disk, 'rename', /\.swap$/, 1 + below(inPasses ? 8 : 3));
-  log.disk = log.disk.cut({ names: 'some', data: 'some' });
-  log.disk.skipsSync = skips;
-  await log.open();
-  const all = await log.records();
-  const there = new Set(all.map(({ offset }) => offset));
-  for (const [key, offset] of newest) ok(there.has(offset), `the newest ${key} at ${offset} is lost`);
-  for (let from = log.log.startOffset; from < log.log.highWatermark; from++) {
-    const { batches } = await log.log.read(from, 1);
-    const first = batches.find(batch => nextOffsetAt(batch, 0) > from);
-    for (const { offset, key } of first ? readRecords(first) : []) {
-      ok(there.has(offset) || text(key)?.startsWith('filler'), `${text(key)} at ${offset} is back, read from ${from}`);
-    }
-  }
-}
-
-/** The indexes of a compacted segment are as durable as its records. */
-async function compactedIndexes(seed: number, skips: Skips): Promise<void> {
-  const log = new LogOfKeys({ cacheBytes: 0 }, 500_000);
-  log.disk = new FaultDisk(seededRandom(seed));
-  log.disk.skipsSync = skips;
-  await log.open();
-  const times: number[] = [];
-  // As many as make indexes of several sectors.
-  for (let i = 0; i < 110; i++) {
-    times.push(log.clock.now());
-    // Each key but the last comes twice, and goes once.
-    log.append([
-      [`k${i >> 1}`, 'x'.repeat(4_100)],
-      [`own${i}`, 'y'],
-    ]);
-    log.clock.advance(10);
-  }
-  await log.roll();
-  ok(await log.compact(), 'nothing was compacted');
-  // Syncs their names.
-  await log.store.close();
-  log.disk = log.disk.cut();
-  log.disk.skipsSync = skips;
-  await log.open();
-  for (const time of times) {
-    strictEqual((await log.log.offsetForTimestamp(time))?.timestamp, time);
-  }
-}
-
 export const STEERED_CUTS: Record<string, (seed: number, skips: Skips) => Promise<void>> = {
+  ...STEERED_COMPACTIONS,
   'steered: directory found': found,
   'steered: indexes': indexes,
+  'steered: closed': closed,
+  'steered: slow sync': slowSync,
   'steered: aborted': aborted,
   'steered: outlived': outlived,
   'steered: removed': removed,
   'steered: full disk': full,
-  'steered: swapped': swapped,
-  'steered: swap completed': swapCompleted,
-  'steered: compacted indexes': compactedIndexes,
 };
