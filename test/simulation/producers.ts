@@ -7,6 +7,8 @@ import type { Life } from './life.ts';
 /** INVALID_TXN_STATE and, without epochs that every end bumps, PRODUCER_FENCED: it was aborted for taking so long. */
 const TOO_LATE = [48, 90];
 const TIMEOUT_MS = 600_000;
+/** Transactional producers have a clock that stands still: what they send comes late. */
+const STANDING_CLOCK = 1_700_000_000_000;
 
 /** A value that was handed to the broker, and what is known of it. */
 export interface Sent {
@@ -72,9 +74,8 @@ export abstract class Producer {
     return sent;
   }
 
-  protected encode(values: readonly Sent[], life: Life, options: BatchOptions): Uint8Array {
+  protected encode(values: readonly Sent[], timestamp: number, options: BatchOptions): Uint8Array {
     const pad = Buffer.alloc(this.random.float() < 0.3 ? this.below(400) : 0, 97);
-    const timestamp = life.clock.now();
     return encodeBatch(
       values.map(sent => {
         const { key, value, headers } = this.target.entry(sent.value);
@@ -103,7 +104,7 @@ export class PlainProducer extends Producer {
   async once(life: Life): Promise<void> {
     const partition = this.below(this.partitions);
     const values = Array.from({ length: 1 + this.below(3) }, () => this.make(partition));
-    const { errorCode, baseOffset } = await this.produce(life, partition, this.encode(values, life, {}));
+    const { errorCode, baseOffset } = await this.produce(life, partition, this.encode(values, life.clock.now(), {}));
     if (errorCode !== 0) throw new Error(`${this.name}: error ${errorCode}`);
     values.forEach((sent, i) => (sent.offset = baseOffset + i));
   }
@@ -138,7 +139,7 @@ export class IdempotentProducer extends Producer {
       const baseSequence = this.sequences[partition] ?? 0;
       this.sequences[partition] = baseSequence + values.length;
       const { producerId } = this;
-      const records = this.encode(values, life, { producerId, producerEpoch: 0, baseSequence });
+      const records = this.encode(values, life.clock.now(), { producerId, producerEpoch: 0, baseSequence });
       const batch = { values, records };
       (this.inFlight[partition] ??= []).push(batch);
       sends.push(this.send(life, partition, batch));
@@ -210,7 +211,7 @@ export class TransactionalProducer extends Producer {
           this.target.topic,
           partition,
           values.length,
-          options => this.encode(values, life, options),
+          options => this.encode(values, STANDING_CLOCK, options),
           { version: version === 2 ? 12 : 9 },
         );
         this.allWell(await sending);

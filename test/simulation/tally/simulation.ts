@@ -283,6 +283,7 @@ export class TallySimulation {
     const { life } = this;
     void this.guard(life, async () => {
       await started;
+      await life.unlessOver();
       this.stopping = true;
       await Promise.all(this.working);
       await this.pipeline?.stop();
