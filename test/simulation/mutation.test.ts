@@ -8,6 +8,7 @@ import { countOr, report } from '../faults/settings.ts';
 import { DEFECTS } from './mutants.ts';
 import { Simulation } from './simulation.ts';
 import { STEERED_FILES } from './steered-files.ts';
+import { STEERED_SERVER } from './steered-server.ts';
 import { STEERED_STARTS } from './steered-starts.ts';
 import { siteOfSync, unmetSyncCalls } from './sync-sites.ts';
 
@@ -21,7 +22,7 @@ const SEEDS = countOr(50);
 
 /** In the order in which they are asked; `turns`: how many of their seeds the cheap ones run before the next suite does. */
 const SUITES: { name: string; turns: number; run: (seed: number, skips: Skips) => Promise<unknown> }[] = [
-  ...Object.entries({ ...STEERED_CUTS, ...STEERED_FILES, ...STEERED_STARTS }).map(([name, run]) => ({
+  ...Object.entries({ ...STEERED_CUTS, ...STEERED_FILES, ...STEERED_SERVER, ...STEERED_STARTS }).map(([name, run]) => ({
     name,
     turns: 5,
     run,

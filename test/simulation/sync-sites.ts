@@ -21,6 +21,8 @@ const HELPERS = new Set([
   'removeOriginals',
   'makeDirectoryDurably',
   'LineFile.syncFolder',
+  'writeWhole',
+  'DeployedModules.write',
 ]);
 const FRAME = /at (?:async )?(?:([^\s(]+) (?:\[as [^\]]+\] )?\()?(?:file:\/\/)?([^()\s]+):(\d+):\d+\)?$/;
 
