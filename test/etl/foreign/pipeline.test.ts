@@ -77,6 +77,16 @@ module = "wasm/peak.wasm"
 look_back = { last = 3 }
 `;
 
+const SUMS = `name = "sums"
+
+[source]
+topic = "amounts"
+
+[[step]]
+name = "sum"
+module = "wasm/sum.wasm"
+`;
+
 /** Reads a topic until it has given so many records. */
 async function readTopic(kafka: Kafka, topic: string, count: number): Promise<Read[]> {
   const consumer = kafka.consumer({ groupId: `reader-${topic}` });
@@ -114,6 +124,7 @@ foreignGuests('foreign guests: pipelines of a running server', () => {
     copy('redpanda-mask', 'wasm/mask.wasm');
     copy('fluvio-init_filter', 'wasm/keep.wasm');
     copy('fluvio-look_back', 'wasm/peak.wasm');
+    copy('fluvio-aggregate', 'wasm/sum.wasm');
     copy('redpanda-registry', 'wasm/registry.wasm');
     copy('redpanda-route', 'modules/router/router.wasm');
     put('modules/router/module.toml', 'name = "router"\nversion = "1.0.0"\n');
@@ -122,6 +133,7 @@ foreignGuests('foreign guests: pipelines of a running server', () => {
     put('pipelines/routes.toml', ROUTES);
     put('pipelines/asked.toml', ASKED);
     put('pipelines/peaks.toml', PEAKS);
+    put('pipelines/sums.toml', SUMS);
 
     const cli = (...args: string[]) => runCommand(args, { cwd: server.folder });
     const lint = await cli('pipeline', 'lint');
@@ -156,6 +168,7 @@ foreignGuests('foreign guests: pipelines of a running server', () => {
       });
       const numbers = ['90', '5', '9', '3'].map(value => ({ value }));
       await producer.send({ topic: 'numbers', messages: numbers });
+      await producer.send({ topic: 'amounts', messages: [{ value: '4' }, { value: 'x' }, { value: '5' }] });
       await producer.send({ topic: 'questions', messages: [{ value: 'latest orders-value' }] });
 
       const gold = (n: number): Read => ({
@@ -178,6 +191,8 @@ foreignGuests('foreign guests: pipelines of a running server', () => {
 
       expect((await readTopic(kafka, 'peaks.out', 1)).map(each => each.value)).toEqual(['90']);
 
+      expect((await readTopic(kafka, 'sums.out', 2)).map(each => each.value)).toEqual(['4', '9']);
+
       await producer.disconnect();
       await server.terminate();
       await server.restart();
@@ -188,6 +203,8 @@ foreignGuests('foreign guests: pipelines of a running server', () => {
       // It was shown the last three numbers before it went on: 90 is forgotten, 9 is not.
       await again.send({ topic: 'numbers', messages: [{ value: '7' }, { value: '10' }] });
       expect((await readTopic(kafka, 'peaks.out', 1)).map(each => each.value)).toEqual(['10']);
+      await again.send({ topic: 'amounts', messages: [{ value: '1' }] });
+      expect((await readTopic(kafka, 'sums.out', 1)).map(each => each.value)).toEqual(['10']);
       await again.disconnect();
     } finally {
       await server.stop();
