@@ -118,6 +118,20 @@ test("the batch's header tells of its records", async () => {
   expect(await field('(i64.load (i32.const 72))')).toEqual([2n ** 40n, 2n ** 40n + 70_000n, 2n ** 40n + 70_005n]);
 });
 
+test('random bytes depend on the record and its partition, not on what came before', async () => {
+  const draw = '(drop (call $random (i32.const 514) (i32.const 8)))';
+  const bytes = transform({
+    extra: '(import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))',
+    body: writeNumbers(draw) + writeNumbers(draw),
+  });
+  const both = await numbersOf(bytes, inputFrame(values('a', 'b'), 100), 2);
+  expect(new Set(both).size).toBe(4);
+  expect(await numbersOf(bytes, inputFrame(values('x'), 101), 1)).toEqual(both.slice(2));
+  const { guest } = await open(bytes, { ...SETUP, partition: 4 });
+  const elsewhere = Buffer.from((await guest.process(inputFrame(values('b'), 101), 1)) ?? []);
+  expect(elsewhere.readBigInt64LE(22)).not.toBe(both[2]);
+});
+
 test('reads and writes that cannot be answer with the errors of the ABI', async () => {
   const status = (code: string): string => writeNumbers(`(i64.store (i32.const 514) (i64.extend_i32_s ${code}))`);
   const one = inputFrame(values('abc'));

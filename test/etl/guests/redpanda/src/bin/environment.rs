@@ -6,11 +6,11 @@ use std::hash::BuildHasher;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 fn main() {
-    let begun = Instant::now();
-    on_record_written(move |event, writer| environment(begun, event, writer))
+    on_record_written(environment)
 }
 
-fn environment(begun: Instant, event: WriteEvent, writer: &mut RecordWriter) -> Result<(), WriteError> {
+fn environment(event: WriteEvent, writer: &mut RecordWriter) -> Result<(), WriteError> {
+    let begun = Instant::now();
     let mut vars = Map::new();
     for (name, value) in std::env::vars() {
         vars.insert(name, Value::from(value));
@@ -20,7 +20,7 @@ fn environment(begun: Instant, event: WriteEvent, writer: &mut RecordWriter) -> 
         "env": vars,
         "args": std::env::args().collect::<Vec<_>>(),
         "now": SystemTime::now().duration_since(UNIX_EPOCH).map(|d| d.as_millis() as u64).unwrap_or(0),
-        "moves": begun.elapsed() > Duration::ZERO,
+        "elapsed": begun.elapsed().as_micros() as u64,
         "random": format!("{:016x}", RandomState::new().hash_one(1)),
         "file": std::fs::read("/etc/passwd").is_ok(),
         "written": std::fs::write("/tmp/millstream-guest", "x").is_ok(),
