@@ -52,11 +52,25 @@ function readNumber(bytes: Uint8Array): number {
   }
 }
 
-/** Bytes that grow. */
+/**
+ * Bytes that grow: an input frame, and behind it the output frame that is written. In one buffer, what stays as it came is
+ * copied without a view of it, and making a view costs more than the copy.
+ */
 export class Writer {
   bytes = new Uint8Array(64 * 1024);
   view = new DataView(this.bytes.buffer);
   at = 0;
+  /** Where the output frame begins. */
+  start = 0;
+
+  /** Takes the input frame; the output frame begins with room for its header of 8 bytes. */
+  open(frame: Uint8Array): void {
+    this.at = 0;
+    this.reserve(2 * frame.length + 1024);
+    this.bytes.set(frame);
+    this.start = frame.length;
+    this.at = this.start + 8;
+  }
 
   /** Room for so many more. */
   reserve(more: number): void {
@@ -80,10 +94,10 @@ export class Writer {
     }
   }
 
-  /** As it lies in a frame. */
-  copy(bytes: Uint8Array, from: number, to: number): void {
+  /** As it lies in the input frame. */
+  copy(from: number, to: number): void {
     this.reserve(to - from);
-    this.bytes.set(bytes.subarray(from, to), this.at);
+    this.bytes.copyWithin(this.at, from, to);
     this.at += to - from;
   }
 

@@ -136,7 +136,7 @@ export class Record {
     if (isStamped) out.view.setBigInt64(head + 8, BigInt(this.timestamp), true);
     const body = isStamped ? head + 20 : head + 12;
     out.at = body;
-    if (changes === null) out.copy(frame, this.from, this.end);
+    if (changes === null) out.copy(this.from, this.end);
     else {
       const { key, value, headers } = changes;
       readFrom(this.from);
@@ -144,11 +144,11 @@ export class Record {
       const afterKey = readAt();
       skipPart(frame);
       const afterValue = readAt();
-      if (key === undefined) out.copy(frame, this.from, afterKey);
+      if (key === undefined) out.copy(this.from, afterKey);
       else out.part(partOf(key));
-      if (value === undefined) out.copy(frame, afterKey, afterValue);
+      if (value === undefined) out.copy(afterKey, afterValue);
       else out.part(partOf(value));
-      if (headers === undefined) out.copy(frame, afterValue, this.end);
+      if (headers === undefined) out.copy(afterValue, this.end);
       else out.headers(merged(readHeaders(frame), headers));
     }
     out.view.setUint32(body - 4, out.at - body, true);

@@ -72,7 +72,9 @@ export function configure(author: Author, init: Uint8Array): void {
 }
 
 export function onFrame(author: Author, frame: Uint8Array): Uint8Array {
-  const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
+  out.open(frame);
+  // What was read from it stays readable when the output grows into another buffer.
+  const { bytes, view } = out;
   const count = view.getUint32(4, true);
   const baseOffset = Number(view.getBigInt64(8, true));
   partition = view.getUint32(24, true);
@@ -80,7 +82,6 @@ export function onFrame(author: Author, frame: Uint8Array): Uint8Array {
   const { transform } = author;
   let at = view.getUint16(2, true);
   let emitted = 0;
-  out.at = 8;
   for (let index = 0; index < count; index++) {
     const from = at + RECORD_BYTES;
     const end = from + view.getUint32(at, true);
@@ -92,7 +93,7 @@ export function onFrame(author: Author, frame: Uint8Array): Uint8Array {
     const before = out.at;
     const soFar = emitted;
     try {
-      const result = transform(new Record(frame, from, end, offset, clock));
+      const result = transform(new Record(bytes, from, end, offset, clock));
       if (result === null) continue;
       if (result instanceof Record) emitted += emit(result, index);
       else if (Array.isArray(result)) for (const each of result) emitted += emit(each, index);
@@ -104,9 +105,9 @@ export function onFrame(author: Author, frame: Uint8Array): Uint8Array {
     }
   }
   if (emitted === 0) return new Uint8Array(0);
-  out.view.setUint32(0, 1 | (8 << 16), true);
-  out.view.setUint32(4, emitted, true);
-  return out.bytes.subarray(0, out.at);
+  out.view.setUint32(out.start, 1 | (8 << 16), true);
+  out.view.setUint32(out.start + 4, emitted, true);
+  return out.bytes.subarray(out.start, out.at);
 }
 
 function emit(record: unknown, index: number): number {
