@@ -91,6 +91,16 @@ test.each([
   ]);
 });
 
+test('records that a transform leaves unread are given to it again, and none is lost', async () => {
+  const hasty = '(drop (call $write (i32.const 1024) (local.get $size))) (br $batches)';
+  const lane = sandbox.openLane(chain(transform('', hasty)));
+  const values = Array.from({ length: 20 }, (_, i) => `v${i}`);
+  const result = await lane.run(taskOf([batchOf(values)]));
+  await lane.close();
+  expect(valuesOf(outputOf(result))).toEqual(values);
+  expect(result.dead).toBeNull();
+});
+
 test('lanes of all kinds take turns in one worker, each in its own order', async () => {
   const lanes = [transform(''), filter(''), transform('')].map(bytes => sandbox.openLane(chain(bytes)));
   const tasks = lanes.map(lane =>
