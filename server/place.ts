@@ -19,12 +19,13 @@ export async function placeOf(disk: Disk, random: Random, baseDirectory: string)
     const bytes = Buffer.alloc(8);
     const read = await file.read(bytes, 0);
     const known = bytes.subarray(0, read).toString();
-    if (PLACE.test(known)) return known;
-    const made = Buffer.from(random.fill(new Uint8Array(4))).toString('hex');
-    await file.write([Buffer.from(`${made}\n`)], 0);
+    const isKnown = PLACE.test(known);
+    const place = isKnown ? known : Buffer.from(random.fill(new Uint8Array(4))).toString('hex');
+    if (!isKnown) await file.write([Buffer.from(`${place}\n`)], 0);
+    // One that is found too: whoever made it up may have been killed before this.
     await file.datasync();
     await disk.syncDirectory(folder);
-    return made;
+    return place;
   } finally {
     await file.close();
   }

@@ -4,7 +4,7 @@ import { DeployedModules } from '../../server/modules/deployed.ts';
 import { placeOf } from '../../server/place.ts';
 import { FaultDisk } from '../core/log/fault-disk.ts';
 import { ManualClock } from '../core/log/manual-clock.ts';
-import { type Skips, untilNamed } from '../core/log/moments.ts';
+import { settle, type Skips, untilNamed } from '../core/log/moments.ts';
 import { PASSTHROUGH } from './sandbox.ts';
 
 /* What the server itself keeps on disk: nothing of it is forgotten once it was said to be done. */
@@ -20,10 +20,11 @@ function diskOf(seed: number, skips: Skips): FaultDisk {
   return disk;
 }
 
-/** The first process is killed when `path` has its name. */
-async function killedAt(disk: FaultDisk, path: string, work: () => Promise<unknown>): Promise<FaultDisk> {
+/** The first process is killed when `path` has its name, or some turns later. */
+async function killedAt(disk: FaultDisk, path: string, work: () => Promise<unknown>, turns = 0): Promise<FaultDisk> {
   void work();
   await untilNamed(disk, new RegExp(`^${path}$`), 1);
+  await settle(turns);
   const next = disk.kill();
   next.skipsSync = disk.skipsSync;
   return next;
@@ -35,7 +36,7 @@ async function place(seed: number, skips: Skips): Promise<void> {
   const first = (): Promise<string> => placeOf(disk, seededRandom(1), '/data');
   const moments = ['/data', '/data/.millstream', '/data/.millstream/place'];
   const moment = moments[seed % 4];
-  if (moment) disk = await killedAt(disk, moment, first);
+  if (moment) disk = await killedAt(disk, moment, first, seed % 9);
   const known = await first();
   strictEqual(await placeOf(disk.cut(LOST), seededRandom(2), '/data'), known);
 }
