@@ -45,6 +45,16 @@ describe('module new, build and test', () => {
     expect(odd.out).toContain(
       `{"failed":{"code":"INVALID_JSON","reason":"at byte 2: expected ',' or ']', got the end"}}`,
     );
+    const source = join(folder, 'modules/orders_rs/src/lib.rs');
+    writeFileSync(
+      source,
+      readFileSync(source, 'utf8').replace('let big =', 'assert!(total != 13.0, "bad luck"); let big ='),
+    );
+    const panicked = await run(['module', 'test', 'orders_rs', '-'], '{"total":13}\n{"total":14}\n');
+    expect(panicked.out).toMatch(
+      /^\{"failed":\{"code":"MODULE_THREW","reason":"panicked at src\/lib\.rs:\d+:\d+:\\nbad luck/,
+    );
+    expect(panicked.out).toContain(String.raw`{\"total\":14,\"big\":false}`);
   });
 
   it('runs lines of the standard input', async () => {
