@@ -8,13 +8,11 @@ import {
   OUTPUT_BYTES_PER_RECORD,
   OUTPUT_FACTOR,
 } from '../abi/guest.ts';
-import { openGuest } from '../abi/open-guest.ts';
 import { CELL, PHASE } from './cell.ts';
-import { initFailed } from './errors.ts';
-import { maskOf } from './mask.ts';
 import type { FrameHelper, Table } from './frame-helper/frame-helper.ts';
 import { type Blame, type ChainStepMessage, MODE, type StepMemory } from './messages.ts';
 import { type Span, StepInput } from './span.ts';
+import { StepInstance } from './step-instance.ts';
 import { Accumulator } from './state/accumulator.ts';
 import { CallWrites, TimerDue } from './state/call-writes.ts';
 import { firstDue, timersTable, timesOf } from './state/timers.ts';
@@ -24,8 +22,6 @@ import { type Destination, type FailedRecord, Verdicts } from './verdicts.ts';
 /** One call holds at most this much (DESIGN 3); a single record may be bigger. */
 const CALL_RECORDS = 1000;
 const CALL_BYTES = 1024 * 1024;
-/** More lines of one call are lost: nobody would be shown them anyway. */
-const CALL_LOG_LINES = 100;
 /** Places of timers within a task are counted from here on: none of them is a record's. */
 const TIMER_PLACES = 2 ** 30;
 
@@ -64,15 +60,7 @@ export class StepRunner {
   private readonly index: number;
   private readonly shared: { helper: FrameHelper; cell: Int32Array };
   private readonly cell: Int32Array;
-  private readonly log: (level: number, line: string) => void;
-  private readonly host: GuestHost;
-  /** Takes secrets out of whatever is said. */
-  private readonly mask: (text: string) => string;
-  private guest: Guest | null = null;
-  /** The guest has not been given a record yet. */
-  private fresh = false;
-  /** Log lines of the call under way: they count only when the call does. */
-  private lines: [level: number, line: string][] = [];
+  private readonly instance: StepInstance;
   private run!: StepRun;
   private feed!: Feed;
   private readonly writes: CallWrites | null;
@@ -93,14 +81,17 @@ export class StepRunner {
     this.memory = { ...memory };
     this.shared = shared;
     this.cell = shared.cell;
-    this.mask = maskOf(step.secrets);
-    this.log = (level, line) => log(level, this.mask(line));
     // An aggregate writes once, behind all records of a call, for those that went well.
     const isAggregate = step.abi === 'fluvio';
-    const hasFailed = (record: number): boolean => !isAggregate && (this.guest?.failures.has(record) ?? false);
+    const hasFailed = (record: number): boolean => !isAggregate && (this.instance.guest?.failures.has(record) ?? false);
     this.writes = state && new CallWrites(state, hasFailed);
     const { cell } = shared;
-    this.host = { cell, log: this.collectLine, memory: new Accumulator(state), past, state: this.writes };
+    this.instance = new StepInstance(
+      index,
+      step,
+      { cell, memory: new Accumulator(state), past, state: this.writes },
+      log,
+    );
   }
 
   /** The worker may replace it between two tasks. */
@@ -108,28 +99,13 @@ export class StepRunner {
     return this.shared.helper;
   }
 
-  /** Instantiates the module if it is not; kind `invalid`, code MODULE_INIT_FAILED when it refuses. */
-  async start(): Promise<Guest> {
-    if (this.guest) return this.guest;
-    const { cell, step } = this;
-    cell[CELL.step] = this.index;
-    this.lines = [];
-    try {
-      this.guest = await openGuest(step.abi, step.module, this.host, step.setup);
-    } catch (error) {
-      throw this.initFailed(error);
-    } finally {
-      cell[CELL.phase] = PHASE.host;
-    }
-    this.keepLines();
-    this.fresh = true;
-    return this.guest;
+  /** Kind `invalid`, code MODULE_INIT_FAILED when the module refuses. */
+  async start(): Promise<void> {
+    await this.instance.start();
   }
 
-  /** The instance is not used again. */
   close(): void {
-    this.guest?.close();
-    this.guest = null;
+    this.instance.close();
   }
 
   /** Runs the step over all of its input. Throws Stop when the policy says so. */
@@ -138,7 +114,7 @@ export class StepRunner {
     this.run = run;
     this.timersSeen = 0;
     memory.mode = Math.max(memory.mode, run.blame.modes[this.index] ?? MODE.frames);
-    const guest = await this.start();
+    const guest = await this.instance.start();
     // Without progress nobody knows which record has written what.
     if (writes && guest.reportsProgress !== true && this.step.abi !== 'fluvio')
       memory.mode = Math.max(memory.mode, MODE.single);
@@ -194,7 +170,7 @@ export class StepRunner {
         if (part.alone) for (const rest of work) rest.single = true;
         continue;
       }
-      const wasFresh = this.fresh;
+      const wasFresh = this.instance.isFresh;
       this.close();
       if (fault instanceof TimerDue) {
         work.push(...input.split(part, fault.record));
@@ -293,7 +269,7 @@ export class StepRunner {
     const { verdicts } = this.feed;
     const outcome = await this.enterGuest(span, count, bytes, alone);
     if (outcome instanceof TimerDue) {
-      this.lines = [];
+      this.instance.dropLines();
       return outcome;
     }
     const failedBefore = verdicts.failed.length;
@@ -301,11 +277,11 @@ export class StepRunner {
     if (!failure) {
       // Refused for what it gave, after the guest had returned.
       if (this.writes && count === 1 && verdicts.failed.length > failedBefore) this.takeBackWrites(span);
-      this.keepLines();
+      this.instance.keepLines();
       return null;
     }
     this.writes?.rollBack();
-    this.lines = [];
+    this.instance.dropLines();
     return { failure, record: 'fault' in outcome ? outcome.record : -1 };
   }
 
@@ -317,8 +293,9 @@ export class StepRunner {
   private async enterGuest(span: Span, count: number, bytes: number, alone: boolean): Promise<Outcome> {
     const { helper, cell, writes } = this;
     const { input, timers } = this.feed;
-    if ((alone || this.memory.mode === MODE.fresh) && !this.fresh) this.close();
-    const guest = await this.start();
+    const { instance } = this;
+    if ((alone || this.memory.mode === MODE.fresh) && !instance.isFresh) this.close();
+    const guest = await instance.start();
     const memoryBefore = guest.memoryBytes;
     const mark = helper.raw.mark();
     const at = timers ? 0 : helper.reserve(bytes);
@@ -336,19 +313,19 @@ export class StepRunner {
       const output = timers
         ? (guest.flush?.(timers.slice(span.from, span.to), most) ?? null)
         : await guest.process(helper.memory.subarray(at, at + bytes), count, most);
-      this.fresh = false;
+      instance.isFresh = false;
       writes?.end(count - 1);
       return { output, failed: guest.failures.size > 0 ? this.failuresOf(guest, span) : [] };
     } catch (error) {
       writes?.rollBack();
       if (error instanceof TimerDue) return error;
-      if (error instanceof InitRefused) throw this.initFailed(error);
-      if (this.step.traces && error instanceof Error && error.stack) this.log(3, error.stack);
+      if (error instanceof InitRefused) throw instance.initFailed(error);
+      instance.trace(error);
       const record = error instanceof GuestFault ? error.record : (cell[CELL.record] as number);
       // A module that threw says why before it traps.
       const said = guest.failures.get(record);
       const sizes = { before: memoryBefore, now: guest.memoryBytes, limit: this.step.setup.memoryBytes };
-      return { fault: this.masked(said ?? explainFault(error, sizes, guest.lastWords)), record };
+      return { fault: instance.masked(said ?? explainFault(error, sizes, guest.lastWords)), record };
     } finally {
       cell[CELL.phase] = PHASE.host;
       helper.raw.release(mark);
@@ -365,23 +342,6 @@ export class StepRunner {
   private failuresOf(guest: Guest, span: Span): FailedRecord[] {
     return [...guest.failures]
       .toSorted(([a], [b]) => a - b)
-      .map(([n, failure]) => ({ index: this.feed.input.nth(span.from, n), ...this.masked(failure) }));
-  }
-
-  private masked({ code, reason }: Failure): Failure {
-    return { code, reason: this.mask(reason) };
-  }
-
-  private initFailed(error: unknown): Error {
-    return initFailed(this.step.name, this.mask(error instanceof Error ? error.message : String(error)));
-  }
-
-  private readonly collectLine = (level: number, line: () => string): void => {
-    if (this.lines.length < CALL_LOG_LINES) this.lines.push([level, line()]);
-  };
-
-  private keepLines(): void {
-    for (const [level, line] of this.lines) this.log(level, line);
-    this.lines = [];
+      .map(([n, failure]) => ({ index: this.feed.input.nth(span.from, n), ...this.instance.masked(failure) }));
   }
 }
