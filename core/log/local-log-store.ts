@@ -130,10 +130,7 @@ class LocalLogStore implements LogStore {
       // Without syncs nobody waits for the blocks: zeros would only be written twice.
       preallocateBytes: options.fsync ? Math.min(options.preallocateBytes ?? ZERO_BYTES, MAX_PREALLOCATE_BYTES) : 0,
       zeros: length => (zeros ??= new Uint8Array(ZERO_BYTES)).subarray(0, length),
-      wrote: bytes => {
-        this.sinceCheckpoint += bytes;
-        if (this.sinceCheckpoint > this.recoveryBytes && !this.checkpointing) this.startCheckpoint();
-      },
+      wrote: bytes => this.count(bytes),
     };
   }
 
@@ -173,6 +170,8 @@ class LocalLogStore implements LogStore {
     try {
       const log = await opened;
       this.logs.set(name, log);
+      // What recovery has looked at need not be looked at again after the next crash.
+      this.count(log.uncheckedBytes);
       return log;
     } finally {
       this.opening.delete(name);
@@ -304,6 +303,12 @@ class LocalLogStore implements LogStore {
     await replaceFile(disk, sync, directory, EPOCHS_FILE, Buffer.from(epochs.toText()));
     await sync.syncDirectory(directory);
     return epochs;
+  }
+
+  /** Bytes that recovery would have to look at from now on. */
+  private count(bytes: number): void {
+    this.sinceCheckpoint += bytes;
+    if (this.sinceCheckpoint > this.recoveryBytes && !this.checkpointing) this.startCheckpoint();
   }
 
   /** Moves recovery points up until recovery would have half of what it may look at, biggest logs first. */

@@ -1,6 +1,6 @@
 import { open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Disk } from '../../../core/base/disk.ts';
 import { nodeDisk } from '../../../core/base/node-disk.ts';
 import type { BatchHeader } from '../../../core/log/batch.ts';
@@ -144,6 +144,20 @@ test('after a crash only what lies behind the recovery point is read', async () 
   expect(reopened.endOffset).toBe(4000);
   expect(bytes).toBeLessThan(reopened.sizeBytes / 4);
   expect(await readValues(reopened)).toEqual(values(4000));
+  await again.close();
+  await store.close();
+});
+
+test('what one recovery has looked at is not looked at by the next', async () => {
+  const config = { ...CONFIG, segmentBytes: 10_000_000 };
+  const store = await openStore(directory.path);
+  await fill(await store.open(ID, config), 0, 2000);
+  // A kill: the store is left as it is.
+  const again = await openStore(directory.path, { recoveryBytes: 10_000 });
+  const log = await again.open(ID, config);
+  const point = `${ID.topic} ${ID.partition} ${log.endOffset}\n`;
+  const file = join(directory.path, 'recovery-point-offset-checkpoint');
+  await vi.waitFor(async () => expect(await readFile(file, 'utf8')).toContain(point), 10_000);
   await again.close();
   await store.close();
 });
