@@ -149,12 +149,11 @@ test('after a crash only what lies behind the recovery point is read', async () 
 });
 
 test('what one recovery has looked at is not looked at by the next', async () => {
-  const config = { ...CONFIG, segmentBytes: 10_000_000 };
   const store = await openStore(directory.path);
-  await fill(await store.open(ID, config), 0, 2000);
+  await fill(await store.open(ID, CONFIG), 0, 2000);
   // A kill: the store is left as it is.
   const again = await openStore(directory.path, { recoveryBytes: 10_000 });
-  const log = await again.open(ID, config);
+  const log = await again.open(ID, CONFIG);
   const point = `${ID.topic} ${ID.partition} ${log.endOffset}\n`;
   const file = join(directory.path, 'recovery-point-offset-checkpoint');
   await vi.waitFor(async () => expect(await readFile(file, 'utf8')).toContain(point), 10_000);
