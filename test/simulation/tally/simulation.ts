@@ -318,6 +318,8 @@ export class TallySimulation {
       for (let quiet = 0; quiet < 2; quiet = this.pipeline?.status().lag === 0 ? quiet + 1 : 0)
         await this.wheel.wait(25);
       await this.pipeline?.stop();
+      // Until the markers of the last commits can be read too: a commit is answered before they are synced.
+      await this.wheel.wait(100);
       await this.check(true);
       await this.life.close();
       end.done = true;
