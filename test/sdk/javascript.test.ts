@@ -50,6 +50,17 @@ describe('a module in JavaScript', () => {
     expect(result.steps[0]).toMatchObject({ in: 4, emitted: 3, dropped: 1, out: 4 });
   });
 
+  it('writes what is far bigger than what came, and what came behind it', async () => {
+    const headers = [['old', Buffer.from('1')]] as const;
+    const out = outputOf(await run([doing('pass'), doing('grow', { headers }), doing('pass', { headers })]));
+    expect(out.map(({ key, value }) => [key?.length ?? 0, value?.length])).toEqual([
+      [0, 13],
+      [200_000, 600_000],
+      [0, 13],
+    ]);
+    expect(out.map(each => each.headers.length)).toEqual([0, 1, 1]);
+  });
+
   it('takes tombstones when it says so', async () => {
     const [out] = outputOf(await run([record(null)]));
     expect([out?.value, out?.headers[0]?.[0]]).toEqual([null, 'was']);
@@ -71,7 +82,7 @@ describe('a module in JavaScript', () => {
     expect(valuesOf(outputOf(result))).toHaveLength(2);
     expect(result.dead?.letters.map(({ offset, code, reason }) => [offset, code, reason])).toEqual([
       [1, 'TOO_SMALL', 'it is too small'],
-      [2, 'MODULE_THREW', expect.stringMatching(/^TypeError: .*undefined \(at transform@src\/index\.ts:36:\d+\)$/)],
+      [2, 'MODULE_THREW', expect.stringMatching(/^TypeError: .*undefined \(at transform@src\/index\.ts:38:\d+\)$/)],
       [3, 'UNKNOWN_OUTPUT', expect.stringContaining('"nowhere"')],
       [4, 'MODULE_THREW', expect.stringContaining('transform must return a record')],
       [6, 'INVALID_JSON', expect.stringContaining('JSON.parse')],
@@ -80,7 +91,7 @@ describe('a module in JavaScript', () => {
 
   it('writes its console to the log, with the stack of what it threw', () => {
     expect(lines).toContainEqual('outputs ["default","suspect"]');
-    expect(lines).toContainEqual(expect.stringMatching(/^TypeError.*\n +at transform@src\/index\.ts:36:/));
+    expect(lines).toContainEqual(expect.stringMatching(/^TypeError.*\n +at transform@src\/index\.ts:38:/));
   });
 
   it('costs one record when it never returns', async () => {

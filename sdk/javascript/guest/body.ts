@@ -19,7 +19,6 @@ let cursor = 0;
 export const readFrom = (at: number): void => {
   cursor = at;
 };
-export const readAt = (): number => cursor;
 
 /** A length-prefixed part, as a view into the frame. */
 export function readPart(bytes: Uint8Array): Bytes {
@@ -81,24 +80,18 @@ export class Writer {
     this.view = new DataView(bigger.buffer);
   }
 
-  part(part: Uint8Array | string | null): void {
+  /** With room for `more` bytes behind it. */
+  part(part: Uint8Array | string | null, more: number): void {
     if (part === null) {
-      this.reserve(1);
+      this.reserve(1 + more);
       this.bytes[this.at++] = 1;
-    } else if (typeof part === 'string') this.text(part);
+    } else if (typeof part === 'string') this.text(part, more);
     else {
-      this.reserve(5 + part.length);
+      this.reserve(5 + part.length + more);
       this.number(part.length);
       this.bytes.set(part, this.at);
       this.at += part.length;
     }
-  }
-
-  /** As it lies in the input frame. */
-  copy(from: number, to: number): void {
-    this.reserve(to - from);
-    this.bytes.copyWithin(this.at, from, to);
-    this.at += to - from;
   }
 
   headers(headers: readonly Header[]): void {
@@ -107,19 +100,20 @@ export class Writer {
     // By index: iterators and destructuring cost the interpreter microseconds.
     for (let i = 0; i < headers.length; i++) {
       const header = headers[i] as Header;
-      this.part(header[0]);
-      this.part(header[1]);
+      this.part(header[0], 0);
+      this.part(header[1], 0);
     }
   }
 
   /** The length comes first and is known last: the text is written where it lies if its length takes no more room. */
-  private text(text: string): void {
-    this.reserve(10 + 3 * text.length);
+  text(text: string, more: number): void {
+    const { length } = text;
+    this.reserve(10 + 3 * length + more);
     const from = this.at;
-    this.number(text.length);
+    this.number(length);
     const guessed = this.at;
     const { written } = encoder.encodeInto(text, this.bytes.subarray(guessed));
-    if (written !== text.length) {
+    if (written !== length) {
       this.at = from;
       this.number(written);
       if (this.at !== guessed) this.bytes.copyWithin(this.at, guessed, guessed + written);

@@ -1,16 +1,7 @@
-import {
-  type Bytes,
-  type Header,
-  readAt,
-  readFrom,
-  readHeaders,
-  readPart,
-  skipPart,
-  textOf,
-  type Writer,
-} from './body.ts';
+import { type Bytes, type Header, readFrom, readHeaders, readPart, skipPart, textOf, type Writer } from './body.ts';
 
 const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 
 /** What `with` takes: what is left out stays. Anything but bytes, text and null is written as JSON. */
 export interface Changes {
@@ -43,7 +34,11 @@ export class Record {
   private readonly end: number;
   /** What stands here is new; the rest is where it lies in the frame. */
   declare private changes: Changes | null;
-  declare private found: Bytes | undefined;
+  /** Where the value lies in the frame; -1: not looked for yet, then the end is that of its length. */
+  declare private valueFrom: number;
+  declare private valueEnd: number;
+  /** Where its length lies. */
+  declare private lengthAt: number;
 
   constructor(frame: Uint8Array, from: number, end: number, offset: number, timestamp: number) {
     this.frame = frame;
@@ -64,10 +59,8 @@ export class Record {
   get value(): Bytes {
     const value = this.changes?.value;
     if (value !== undefined) return bytesOf(value);
-    if (this.found !== undefined) return this.found;
-    readFrom(this.from);
-    skipPart(this.frame);
-    return (this.found = readPart(this.frame));
+    if (this.valueFrom < 0) this.locate();
+    return this.valueEnd < 0 ? null : this.frame.subarray(this.valueFrom, this.valueEnd);
   }
 
   get headers(): readonly Header[] {
@@ -88,7 +81,9 @@ export class Record {
   /** The value as JSON; what is none fails the record with the code INVALID_JSON. */
   json(): ReturnType<typeof JSON.parse> {
     try {
-      return JSON.parse(this.text());
+      if (this.changes !== null) return JSON.parse(this.text());
+      if (this.valueFrom < 0) this.locate();
+      return JSON.parse(this.valueEnd < 0 ? '' : decoder.decode(this.frame.subarray(this.valueFrom, this.valueEnd)));
     } catch (error) {
       throw new Failed('INVALID_JSON', error instanceof Error ? error.message : String(error));
     }
@@ -127,31 +122,65 @@ export class Record {
   /** SDK: adds it to an output frame: u32 input index, u16 route, u16 flags (1 = has timestamp), [i64 timestamp],
    * u32 body length, body. */
   write(out: Writer, index: number, route: number): void {
-    const { frame, changes } = this;
-    out.reserve(20);
+    const { frame, changes, from, end } = this;
+    // For all that stays as it came: it is copied without asking again.
+    out.reserve(20 + end - from);
     const head = out.at;
     out.view.setUint32(head, index, true);
     const isStamped = changes !== null && changes.timestamp !== undefined;
     out.view.setUint32(head + 4, isStamped ? route | 0x10000 : route, true);
     if (isStamped) out.view.setBigInt64(head + 8, BigInt(this.timestamp), true);
     const body = isStamped ? head + 20 : head + 12;
-    out.at = body;
-    if (changes === null) out.copy(this.from, this.end);
-    else {
+    if (changes === null) {
+      out.bytes.copyWithin(body, from, end);
+      out.at = body + end - from;
+    } else {
       const { key, value, headers } = changes;
-      readFrom(this.from);
-      skipPart(frame);
-      const afterKey = readAt();
-      skipPart(frame);
-      const afterValue = readAt();
-      if (key === undefined) out.copy(this.from, afterKey);
-      else out.part(partOf(key));
-      if (value === undefined) out.copy(afterKey, afterValue);
-      else out.part(partOf(value));
-      if (headers === undefined) out.copy(afterValue, this.end);
-      else out.headers(merged(readHeaders(frame), headers));
+      if (this.valueFrom < 0) this.locate();
+      const afterKey = this.lengthAt;
+      const afterValue = this.valueEnd < 0 ? this.valueFrom : this.valueEnd;
+      out.at = body;
+      if (key !== undefined) out.part(partOf(key), end - from);
+      else {
+        out.bytes.copyWithin(body, from, afterKey);
+        out.at = body + afterKey - from;
+      }
+      if (value === undefined) {
+        out.bytes.copyWithin(out.at, afterKey, afterValue);
+        out.at += afterValue - afterKey;
+      } else if (typeof value === 'object' && value !== null && !(value instanceof Uint8Array)) {
+        out.text(JSON.stringify(value), end - from);
+      } else out.part(partOf(value), end - from);
+      if (headers === undefined) {
+        out.bytes.copyWithin(out.at, afterValue, end);
+        out.at += end - afterValue;
+      } else {
+        readFrom(afterValue);
+        out.headers(merged(readHeaders(frame), headers));
+      }
     }
     out.view.setUint32(body - 4, out.at - body, true);
+  }
+
+  /** Finds the value. In one piece: in the interpreter a call costs as much as this whole function. */
+  private locate(): void {
+    const { frame } = this;
+    let at = this.from;
+    for (let part = 0; part < 2; part++) {
+      if (part === 1) this.lengthAt = at;
+      let byte = frame[at++] as number;
+      let raw = byte & 0x7f;
+      for (let shift = 7; byte > 0x7f; shift += 7) {
+        byte = frame[at++] as number;
+        raw |= (byte & 0x7f) << shift;
+      }
+      // Zigzag: odd is negative, and the only negative length is -1, null.
+      const length = raw & 1 ? -1 : raw >>> 1;
+      if (part === 1) {
+        this.valueFrom = at;
+        this.valueEnd = length < 0 ? -1 : at + length;
+      } else if (length > 0) at += length;
+    }
   }
 
   private copy(changes: Changes | null, output: string | null): Record {
@@ -163,7 +192,7 @@ export class Record {
   }
 }
 // On the prototype, so that a record that is only looked at has five fields.
-Object.assign(Record.prototype, { output: null, changes: null, found: undefined });
+Object.assign(Record.prototype, { output: null, changes: null, valueFrom: -1, valueEnd: -1, lengthAt: -1 });
 
 function partOf(part: unknown): Bytes | string {
   if (typeof part === 'string' || part === null || part instanceof Uint8Array) return part;

@@ -95,7 +95,11 @@ export function onFrame(author: Author, frame: Uint8Array): Uint8Array {
     try {
       const result = transform(new Record(bytes, from, end, offset, clock));
       if (result === null) continue;
-      if (result instanceof Record) emitted += emit(result, index);
+      if (result instanceof Record && result.output === null) {
+        // What most modules do, without one more call.
+        result.write(out, index, 0);
+        emitted++;
+      } else if (result instanceof Record) emitted += emit(result, index);
       else if (Array.isArray(result)) for (const each of result) emitted += emit(each, index);
       else if (result) throw new TypeError('transform must return a record, an array of records, or null');
     } catch (error) {

@@ -28,6 +28,8 @@ export function transform(r: Record): Record | Record[] | null {
         r.with({ timestamp: 7, value: 'é'.repeat(100) }),
         r.with({ value: new Uint8Array([1, 2]) }).to('suspect'),
       ];
+    case 'grow':
+      return r.with({ key: 'k'.repeat(200_000), value: 'é'.repeat(300_000) });
     case 'nowhere':
       return r.to('nowhere');
     case 'refuse':
