@@ -1,6 +1,7 @@
 import type { Disk } from '../base/disk.ts';
 import { MillstreamError } from '../base/errors.ts';
 import { makeDirectoryDurably } from '../base/make-directory.ts';
+import { writeWhole } from '../base/write-whole.ts';
 
 /*
  * What the broker knows beside the logs: one JSON file `catalogue.json`, replaced as a whole (written beside it,
@@ -95,28 +96,7 @@ export class Catalogue {
       deleting: [...this.deleting.values()],
     };
     const bytes = Buffer.from(`${JSON.stringify(content, null, 1)}\n`);
-    const path = `${this.directory}/${FILE}`;
-    try {
-      await this.disk.remove(`${path}.new`);
-      const file = await this.disk.open(`${path}.new`, 'create');
-      try {
-        const written = await file.write([bytes], 0);
-        if (written !== bytes.length) throw new Error(`only ${written} of ${bytes.length} bytes could be written`);
-        await file.datasync();
-      } finally {
-        await file.close();
-      }
-      await this.disk.rename(`${path}.new`, path);
-      await this.disk.syncDirectory(this.directory);
-    } catch (error) {
-      const full = (error as { code?: unknown }).code === 'ENOSPC';
-      throw new MillstreamError(
-        'unavailable',
-        full ? 'DISK_FULL' : 'STORAGE_ERROR',
-        `The topic catalogue ${path} could not be written.`,
-        { cause: error, help: full ? 'Free some space on that disk.' : 'Check the disk and its permissions.' },
-      );
-    }
+    await writeWhole(this.disk, this.directory, FILE, bytes);
   }
 }
 

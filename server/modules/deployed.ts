@@ -5,10 +5,10 @@ import type { Clock } from '../../core/base/clock.ts';
 import type { Disk } from '../../core/base/disk.ts';
 import { makeDirectoryDurably } from '../../core/base/make-directory.ts';
 import { MillstreamError } from '../../core/base/errors.ts';
+import { writeWhole } from '../../core/base/write-whole.ts';
 import { inspect } from '../../etl/sandbox/inspect.ts';
 import { compareVersions, checkModuleName, type NewModule, stateNeeds } from '../../etl/sandbox/module-store.ts';
 import type { Abi, StoredModule } from '../../etl/sandbox/sandbox.ts';
-import { writeWhole } from './write-whole.ts';
 
 /*
  * Modules that were deployed to a server, below its data directory:

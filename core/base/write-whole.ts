@@ -1,5 +1,5 @@
-import type { Disk } from '../../core/base/disk.ts';
-import { MillstreamError } from '../../core/base/errors.ts';
+import type { Disk } from './disk.ts';
+import { MillstreamError } from './errors.ts';
 
 /** Replaces a file as a whole: after a crash it is the old one or the new one. Kind `unavailable`, code DISK_FULL or
  * STORAGE_ERROR. */
