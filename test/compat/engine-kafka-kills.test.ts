@@ -96,6 +96,8 @@ describe.skipIf(requireTool('kafka') === null)('a pipeline on Apache Kafka that 
     server.spawn();
     const good = all.filter(n => !isBad(n));
     await eventually('everything', () => written().length >= good.length || undefined, 120_000);
+    // All of it may be there already: no process stops cleanly before it has begun.
+    await eventually('the process', async () => (await fetch(`${server.httpUrl}/ready`)).ok || undefined, 60_000);
     expect(await server.terminate()).toBe(0);
     expect(numbers(written())).toEqual(good);
     expect(numbers(await outputs())).toEqual(good);
