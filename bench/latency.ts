@@ -4,6 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Millstream } from '../test/servers/millstream.ts';
 import { eventually, sleep } from '../test/servers/process.ts';
 import { Wire } from '../test/servers/wire.ts';
@@ -86,11 +87,22 @@ export async function latency(ratePerSecond: number, seconds: number, fsync: boo
       }
       await Promise.all(answers);
     };
+    // Where a late record was late: the generator's own loop and the server's, the rest is the disk.
+    const own = monitorEventLoopDelay({ resolution: 1 });
+    own.enable();
+    await loopDelay(server);
     await Promise.all([read(), write()]);
     producer.close();
     consumer.close();
-    return { records_per_s: ratePerSecond, ...percentiles(latencies) };
+    const loops = { generator_loop_p99_ms: own.percentile(99) / 1e6, server_loop_p99_ms: await loopDelay(server) };
+    return { records_per_s: ratePerSecond, ...percentiles(latencies), ...loops };
   } finally {
     await server.stop();
   }
+}
+
+/** How late the server's event loop was, at the 99th percentile since the last call, in milliseconds. */
+async function loopDelay({ httpUrl }: Millstream): Promise<number> {
+  const text = await (await fetch(`${httpUrl}/metrics`)).text();
+  return Number(/^nodejs_eventloop_lag_p99_seconds ([\d.e-]+)$/m.exec(text)?.[1] ?? Number.NaN) * 1000;
 }
