@@ -37,6 +37,5 @@ async function deleteRecords(topics: Topics, name: string, index: number, offset
   if (before < 0 || before > log.highWatermark) {
     throw refused('OFFSET_OUT_OF_RANGE', `Offset ${offset} is not within ${name}-${index}.`);
   }
-  await log.deleteBefore(before);
-  return log.startOffset;
+  return log.deleteBefore(before);
 }

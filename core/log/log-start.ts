@@ -31,11 +31,14 @@ export class LogStart {
     this.onRemove = onRemove;
   }
 
-  /** Resolves when the log durably begins at `offset` or above. Throws DISK_FULL or STORAGE_ERROR. */
-  async moveTo(offset: number, log: Kept): Promise<void> {
-    if (offset <= this.saved) return;
-    this.offset = Math.max(this.offset, offset);
-    await this.upkeep.inTurn(() => this.apply(log));
+  /** Resolves with where the log durably begins, at `offset` or above: retention may be ahead of what is stored. Throws
+   * DISK_FULL or STORAGE_ERROR. */
+  async moveTo(offset: number, log: Kept): Promise<number> {
+    if (offset > this.saved) {
+      this.offset = Math.max(this.offset, offset);
+      await this.upkeep.inTurn(() => this.apply(log));
+    }
+    return this.saved;
   }
 
   /** In the upkeep's turn: stores the start and removes what lies below. */

@@ -109,8 +109,8 @@ export interface PartitionLog {
   /** The same, and after a marker ended a transaction: the last stable offset may have moved. */
   onStableAdvance(listener: () => void): () => void;
 
-  /** Moves startOffset up; whole segments below it are removed. */
-  deleteBefore(offset: number): Promise<void>;
+  /** Moves startOffset up; whole segments below it are removed. Resolves with where the log durably begins. */
+  deleteBefore(offset: number): Promise<number>;
 
   /** Removes what time and size allow, never above `floor`. Called by the broker's housekeeping. */
   enforceRetention(nowMs: number, floor: number): Promise<void>;

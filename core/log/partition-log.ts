@@ -229,10 +229,10 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     this.config = config;
   }
 
-  async deleteBefore(offset: number): Promise<void> {
+  async deleteBefore(offset: number): Promise<number> {
     this.mustBeWritable();
     if (offset > this.highWatermark || offset < 0) throw outOfRange(offset, this.startOffset, this.highWatermark);
-    await this.start.moveTo(offset, this);
+    return this.start.moveTo(offset, this);
   }
 
   async enforceRetention(nowMs: number, floor: number): Promise<void> {

@@ -254,6 +254,14 @@ describe('retention', () => {
     expect(await readValues(again)).toEqual([]);
   });
 
+  test('says where the log durably begins, not where it is about to', async () => {
+    const { log } = await filled({});
+    const far = log.deleteBefore(18);
+    expect(log.startOffset).toBe(18);
+    expect(await log.deleteBefore(0)).toBe(0);
+    expect(await far).toBe(18);
+  });
+
   test('does not disturb a reader of what is being removed', async () => {
     const { log } = await filled({});
     const reading = Promise.allSettled([log.read(0, 1000), log.read(4, 1000), log.offsetForTimestamp(0)]);
