@@ -4,14 +4,17 @@ import type { Clock } from '../../core/base/clock.ts';
 export class JumpingClock implements Clock {
   private time: number;
   private wall: number;
+  /** The latest wall time that anybody may have seen, in any life. */
+  latest: number;
   private timers: { at: number; order: number; callback: () => void }[] = [];
   private made = 0;
   /** Nothing is due before it. */
   private earliest = Infinity;
 
-  constructor(from: { time: number; wall: number } = { time: 0, wall: 1_700_000_000_000 }) {
+  constructor(from: { time: number; wall: number; latest?: number } = { time: 0, wall: 1_700_000_000_000 }) {
     this.time = from.time;
     this.wall = from.wall;
+    this.latest = Math.max(from.latest ?? 0, from.wall);
   }
 
   now(): number {
@@ -32,7 +35,7 @@ export class JumpingClock implements Clock {
   /** Time passes; what is due is called back, earliest first. */
   advance(ms: number): void {
     this.time += ms;
-    this.wall += ms;
+    this.jump(ms);
     while (this.earliest <= this.time) {
       const due = this.timers.filter(({ at }) => at <= this.time).toSorted((a, b) => a.at - b.at || a.order - b.order);
       const first = due[0];
@@ -45,10 +48,11 @@ export class JumpingClock implements Clock {
   /** Somebody sets the clock. */
   jump(ms: number): void {
     this.wall += ms;
+    this.latest = Math.max(this.latest, this.wall);
   }
 
   /** The same time for the next life, without the timers of this one. */
   next(): JumpingClock {
-    return new JumpingClock({ time: this.time, wall: this.wall });
+    return new JumpingClock({ time: this.time, wall: this.wall, latest: this.latest });
   }
 }

@@ -184,7 +184,8 @@ export class TransactionalProducer extends Producer {
     if (last && this.ending && this.random.float() < 0.6) {
       client.take(this.ending.producerId, this.ending.producerEpoch);
       const errorCode = await client.end(last.asked === 'commit', { version: this.version === 2 ? 5 : 3 });
-      const isLate = TOO_LATE.includes(errorCode) && life.clock.now() - last.begun >= TIMEOUT_MS;
+      // It may have timed out before the clock was set back.
+      const isLate = TOO_LATE.includes(errorCode) && life.clock.latest - last.begun >= TIMEOUT_MS;
       if (errorCode !== 0 && !isLate) throw new Error(`${this.name}: the end asked again has error ${errorCode}`);
       last.outcome = last.asked === 'commit' && !isLate ? 'committed' : 'aborted';
     }
