@@ -6,6 +6,7 @@ import type {
   SinkConnector,
   SinkPartition,
 } from '../runtime/contract.ts';
+import { readFile } from '../../core/base/read-file.ts';
 import { googleCredentials, NOBODY } from './api/credentials.ts';
 import { Rest } from './api/rest.ts';
 import { Storage } from './api/storage.ts';
@@ -14,7 +15,6 @@ import { type BigQueryConfig, config, methodOf, projectOf, type WriteMethod } fr
 import type { JsonOptions } from './encode/json-encoder.ts';
 import { decoderOf } from './mapping/input.ts';
 import { mapperOf } from './mapping/mapper.ts';
-import { readText } from './read-text.ts';
 import { TableGuide } from './table/guide.ts';
 import { Changes } from './write/changes.ts';
 import { DefaultWriter } from './write/default-writer.ts';
@@ -61,7 +61,11 @@ async function openSink(options: BigQueryConfig, context: ConnectorContext): Pro
   const storageEndpoint = options.storage_endpoint ?? process.env['BIGQUERY_STORAGE_EMULATOR_HOST'] ?? null;
   const resolvePath = (path: string): string => resolveIn(context.baseDirectory, path);
   // An emulator asks for nobody's name, unless credentials are set all the same.
-  const sources = { resolvePath, readText: (path: string) => readText(context.disk, path), env: process.env };
+  const sources = {
+    resolvePath,
+    readText: async (path: string) => (await readFile(context.disk, path)).toString(),
+    env: process.env,
+  };
   const credentials = endpoint === null || hasAuth(options) ? googleCredentials(options.auth, sources) : NOBODY;
   const rest = new Rest(endpoint ?? GOOGLE, project, credentials);
   const guide = new TableGuide(new Tables(rest, project, dataset, table), clock, random);

@@ -1,6 +1,7 @@
 import type { Disk } from '../base/disk.ts';
 import { MillstreamError } from '../base/errors.ts';
 import { makeDirectoryDurably } from '../base/make-directory.ts';
+import { readFile } from '../base/read-file.ts';
 import { writeWhole } from '../base/write-whole.ts';
 
 /*
@@ -102,16 +103,9 @@ export class Catalogue {
 
 async function readContent(disk: Disk, path: string): Promise<Content | null> {
   if (!(await disk.exists(path))) return null;
-  const file = await disk.open(path, 'read');
-  let bytes: Uint8Array;
+  const bytes = await readFile(disk, path);
   try {
-    bytes = new Uint8Array(await file.size());
-    await file.read(bytes, 0);
-  } finally {
-    await file.close();
-  }
-  try {
-    const content = JSON.parse(Buffer.from(bytes).toString()) as Content;
+    const content = JSON.parse(bytes.toString()) as Content;
     if (content.version !== 1 || !Array.isArray(content.topics)) throw new Error('it is not of version 1');
     return content;
   } catch (error) {

@@ -1,4 +1,5 @@
 import type { Disk, DiskFile } from '../base/disk.ts';
+import { readFile } from '../base/read-file.ts';
 
 /*
  * Kafka's names: <topic>-<partition>/<base offset, 20 digits>{.log, .index, .timeindex, .txnindex, .snapshot}, and beside them
@@ -49,18 +50,11 @@ export function parseMetadata(text: string): string | null {
 
 /** The whole file; null when there is none. */
 export async function readWhole(disk: Disk, path: string): Promise<Buffer | null> {
-  let file: DiskFile;
   try {
-    file = await disk.open(path, 'read');
+    return await readFile(disk, path);
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return null;
     throw error;
-  }
-  try {
-    const bytes = Buffer.allocUnsafe(await file.size());
-    return bytes.subarray(0, await file.read(bytes, 0));
-  } finally {
-    await file.close();
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Disk } from '../../../core/base/disk.ts';
+import { readFile } from '../../../core/base/read-file.ts';
 import { SinkError } from '../../runtime/sink-error.ts';
 import type { BigQueryConfig } from '../config.ts';
-import { readText } from '../read-text.ts';
 import { avroDecoder } from './avro.ts';
 import { type Decoder, decodeJson } from './decoder.ts';
 
@@ -25,7 +25,7 @@ export async function decoderOf(
 
 async function textOf(disk: Disk, path: string): Promise<string> {
   try {
-    return await readText(disk, path);
+    return (await readFile(disk, path)).toString();
   } catch (cause) {
     throw new SinkError('fatal', 'NO_AVRO_SCHEMA', `the Avro schema ${path} cannot be read`, { cause });
   }
