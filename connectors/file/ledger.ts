@@ -36,7 +36,7 @@ export interface LedgerOptions {
   /** Paths in the state are relative to it. */
   baseDirectory: string;
   /** Names that folder; left out: there is no other. */
-  place?: string;
+  place?: string | undefined;
   disk: Disk;
   clock: Clock;
   rotation: Rotation;
@@ -61,7 +61,6 @@ interface Touched {
 
 export class FileLedger {
   private readonly options: LedgerOptions;
-  private readonly placed: { place?: string };
   private readonly turns = new Turns();
   /** In order of use, the longest unused first. */
   private readonly entries = new Map<string, Entry>();
@@ -82,7 +81,6 @@ export class FileLedger {
 
   constructor(options: LedgerOptions) {
     this.options = options;
-    this.placed = options.place === undefined ? {} : { place: options.place };
   }
 
   /** Once for the run, before its first append: cuts off what others left. `states`: those of all partitions. */
@@ -320,7 +318,8 @@ export class FileLedger {
   /** A state is never numbered like another: a commit that failed may have taken effect. Forgets the files that do not
    * fit into it. */
   private stateOf(files: Files, least: number, grow: boolean): string {
-    const state = encodeMarks({ sequence: ++this.sequence, ...this.placed, files }, least, grow);
+    const marks = { sequence: ++this.sequence, place: this.options.place, files };
+    const state = encodeMarks(marks, least, grow);
     if (state !== null) return state;
     throw new SinkError('too-large', 'TOO_MANY_FILES', `the paths of ${least} files do not fit into one state`);
   }

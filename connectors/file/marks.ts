@@ -7,10 +7,11 @@ import { MOST_STATE_CHARACTERS } from '../runtime/state-frame.ts';
  *
  *   1.<sequence>[.<place>]|<generation>.<length>.<shared>.<rest>|…
  *
- * Numbers are in base 36. The place names the folder, where processes in other folders may take over. An entry a path, the newest first: the number of the highest rotated sibling, the bytes that
- * are committed, how many characters its path has in common with the entry before it, and the rest of the path. Paths
- * are relative to the project and percent-encoded. Every commit of any partition tells of all files that it has room
- * for, and its sequence is one higher than the last: the newest state is the true one, whichever partition has it.
+ * Numbers are in base 36. The place names the folder, where processes in other folders may take over. An entry a path,
+ * the newest first: the number of the highest rotated sibling, the bytes that are committed, how many characters its
+ * path has in common with the entry before it, and the rest of the path. Paths are relative to the project and
+ * percent-encoded. Every commit of any partition tells of all files that it has room for, and its sequence is one higher
+ * than the last: the newest state is the true one, whichever partition has it.
  */
 const VERSION = '1';
 /** Numbers that grow take this much more at most, until the append that they announce is committed. */
@@ -27,7 +28,7 @@ export interface Marks {
   /** 0: nothing is committed yet. */
   sequence: number;
   /** Which folder's files; left out: there is but one. */
-  place?: string;
+  place?: string | undefined;
   /** By path relative to the project; those touched last come last. */
   files: Map<string, Mark>;
 }
@@ -85,7 +86,7 @@ export function decodeMarks(state: string): Marks {
     before = before.slice(0, numberOf(shared)) + rest;
     files.push([decodeURI(before), { generation: numberOf(generation), length: numberOf(length) }]);
   }
-  return { sequence: numberOf(sequence), ...(place !== undefined && { place }), files: new Map(files.toReversed()) };
+  return { sequence: numberOf(sequence), place, files: new Map(files.toReversed()) };
 }
 
 function numberOf(text = ''): number {

@@ -80,8 +80,8 @@ class FileSink implements Sink {
     const rotation = { bytes, ageMs: age };
     this.format = options.envelope ? 'envelope' : 'value';
     this.template = new PathTemplate(options.path, baseDirectory);
-    const where = { baseDirectory, ...(place !== undefined && { place }) };
-    this.ledger = new FileLedger({ owner: `${pipeline}/${name}`, owners, ...where, disk, clock, rotation });
+    const owner = `${pipeline}/${name}`;
+    this.ledger = new FileLedger({ owner, owners, baseDirectory, place, disk, clock, rotation });
   }
 
   async acquire(partition: SinkPartition): Promise<PartitionWriter> {

@@ -147,12 +147,11 @@ function notesOf(
   appends: readonly Append[],
   ranges: readonly AppendedRange[],
 ): MarkerNote[] {
-  const outputs = ranges.filter((_, i) => !appends[i]?.isState);
-  const origins = appends.filter(({ isState }) => !isState).map(append => append.origins);
-  const placed = outputs.map((range, i) => {
-    const own = origins[i];
-    const map = own ? Buffer.from(own.buffer, own.byteOffset, own.length).toString('base64') : null;
-    return { ...range, map };
+  const placed = ranges.flatMap((range, i) => {
+    const { origins = null, isState = false } = appends[i] as Append;
+    if (isState) return [];
+    const map = origins && Buffer.from(origins.buffer, origins.byteOffset, origins.length).toString('base64');
+    return [{ ...range, map }];
   });
   const partitions = Map.groupBy(placed, ({ topic, partition }) => `${topic}/${partition}`);
   return [...partitions.values()].flatMap(own => {

@@ -63,7 +63,7 @@ export class InsertWriter implements PartitionWriter {
     const places = shaped.places.map(i => left[i] as number);
     const texts = shaped.made.map((json, i) => {
       const id = this.insertId(rows[places[i] as number] as Row);
-      return `{"insertId":"${id}","json":${json}}`;
+      return `{"insertId":${JSON.stringify(id)},"json":${json}}`;
     });
     const parts = cut({ rows: texts, places }).map(part => this.insert(part, progress, signal));
     for (const outcome of await Promise.allSettled(parts)) if (outcome.status === 'rejected') throw outcome.reason;
@@ -78,7 +78,7 @@ export class InsertWriter implements PartitionWriter {
     return fields => JSON.stringify(jsonRow(columns, fields, json));
   }
 
-  /** At most 128 characters, of which none needs escaping: topic-partition-offset-0. A replayed record has the id that it had. */
+  /** At most 128 characters: topic-partition-offset-0. A replayed record has the id that it had. */
   private insertId({ topic, partition, record, origin }: Row): string {
     const at = origin ?? { topic, partition, offset: record.offset };
     const place = `-${at.partition}-${at.offset}-0`;
