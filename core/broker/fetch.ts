@@ -1,7 +1,9 @@
 import type { Clock } from '../base/clock.ts';
 import type { Counter } from '../base/metrics.ts';
 import type { RequestBody, ResponseInput } from '../protocol/api.ts';
+import { hidingTransactions } from '../log/committed-batches.ts';
 import type { PartitionLog } from '../log/log.ts';
+import type { AbortedTransaction } from '../log/txn-index.ts';
 import { ErrorCode, errorCodeOf } from './kafka-error.ts';
 import { leaderEpochError } from './leader-epoch.ts';
 import type { Partition } from './partition.ts';
@@ -202,9 +204,9 @@ function answer(item: Item): PartitionAnswer {
   };
 }
 
-function abortedIn({ asked, next, partition, errorCode }: Item): { producerId: number; firstOffset: number }[] {
+function abortedIn({ asked, next, batches, partition, errorCode }: Item): AbortedTransaction[] {
   if (!partition || errorCode !== ErrorCode.NONE || next <= asked.fetchOffset) return [];
-  return partition.log.abortedWithin(asked.fetchOffset, next);
+  return hidingTransactions(batches, partition.log.abortedWithin(asked.fetchOffset, next));
 }
 
 /** Batches that lie one behind the other in one buffer go out as one piece: fewer entries for writev. */

@@ -35,3 +35,27 @@ export function committedBatches(
   const isVisible = committedFilter(aborted);
   return batches.filter(batch => isVisible(batch, readBatchHeader(batch)));
 }
+
+/**
+ * Those of the aborted transactions that hide a batch of the range, in the order in which their batches come. kafkajs
+ * 2.2.4 takes one entry of the list for each record that it goes through: behind entries that hide nothing it would
+ * come too late to the one that it needs, and deliver what was aborted.
+ */
+export function hidingTransactions(
+  batches: readonly Uint8Array[],
+  aborted: readonly AbortedTransaction[],
+): AbortedTransaction[] {
+  if (aborted.length < 2) return [...aborted];
+  const byProducer = Map.groupBy(aborted, ({ producerId }) => producerId);
+  const hiding = new Set<AbortedTransaction>();
+  for (const batch of batches) {
+    const header = readBatchHeader(batch);
+    if (isControl(header) || !isTransactional(header)) continue;
+    const { baseOffset } = header;
+    const transaction = byProducer
+      .get(header.producerId)
+      ?.find(({ firstOffset, lastOffset: end }) => firstOffset <= baseOffset && baseOffset < end);
+    if (transaction) hiding.add(transaction);
+  }
+  return [...hiding];
+}
