@@ -82,7 +82,7 @@ test.each([1, 2, 3, 4, 5])('wherever a fetch begins, kafkajs delivers what was c
     expect(await client.send('orders', 0, values)).toBe(0);
     open.set(client, [...(offsets ?? []), ...values.map((_, i) => client.baseOffset + i)]);
   }
-  for (const client of [...open.keys()]) await end(client, below(2) === 0);
+  for (const client of open.keys()) await end(client, below(2) === 0);
   committed.sort((a, b) => a - b);
 
   const endOffset = broker.broker.log('orders', 0)?.endOffset ?? 0;
