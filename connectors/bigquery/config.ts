@@ -163,8 +163,12 @@ export const config = z
     cdc: cdc.optional(),
     input,
     auth,
-    endpoint: name('Host of the REST API, such as http://127.0.0.1:9050; BIGQUERY_EMULATOR_HOST says the same'),
-    storage_endpoint: name('host:port of the Storage API, plaintext; BIGQUERY_STORAGE_EMULATOR_HOST says the same'),
+    endpoint: name(
+      'Where the REST API is: http://host:port of an emulator, or https://host; BIGQUERY_EMULATOR_HOST says the same',
+    ),
+    storage_endpoint: name(
+      'Where the Storage API is: host:port in plain text, or https://host; BIGQUERY_STORAGE_EMULATOR_HOST says the same',
+    ),
   })
   .superRefine((given, context) => {
     const problem = (path: string[], message: string): void => context.addIssue({ code: 'custom', path, message });

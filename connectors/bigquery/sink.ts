@@ -60,13 +60,14 @@ async function openSink(options: BigQueryConfig, context: ConnectorContext): Pro
   const endpoint = options.endpoint ?? hostOf(process.env['BIGQUERY_EMULATOR_HOST']);
   const storageEndpoint = options.storage_endpoint ?? process.env['BIGQUERY_STORAGE_EMULATOR_HOST'] ?? null;
   const resolvePath = (path: string): string => resolveIn(context.baseDirectory, path);
-  // An emulator asks for nobody's name, unless credentials are set all the same.
+  // An emulator, which has no certificate, asks for nobody's name, unless credentials are set all the same.
   const sources = {
     resolvePath,
     readText: async (path: string) => (await readFile(context.disk, path)).toString(),
     env: process.env,
   };
-  const credentials = endpoint === null || hasAuth(options) ? googleCredentials(options.auth, sources) : NOBODY;
+  const isGoogle = endpoint === null || endpoint.startsWith('https://');
+  const credentials = isGoogle || hasAuth(options) ? googleCredentials(options.auth, sources) : NOBODY;
   const rest = new Rest(endpoint ?? GOOGLE, project, credentials);
   const guide = new TableGuide(new Tables(rest, project, dataset, table), clock, random);
   const ignoreUnknown = method.ignoreUnknown || (schema.evolve && 'empty');
@@ -88,7 +89,7 @@ async function openSink(options: BigQueryConfig, context: ConnectorContext): Pro
       close: async () => {},
     };
   }
-  const storage = await Storage.open({ project, dataset, table }, storageEndpoint, credentials);
+  const storage = await Storage.open({ project, dataset, table }, storageEndpoint, credentials, clock);
   const encoders = new Encoders(json, cdc !== undefined);
   const traceId = `millstream:${context.pipeline}.${context.name}`;
   const settings: WriterSettings = { storage, guide, shaper, encoders, clock, mayCreate, traceId };

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import type { Clock, Timer } from '../../../core/base/clock.ts';
 import type { StorageField } from '../schema/columns.ts';
 import { WriteError, writeErrorOf } from './grpc-errors.ts';
 import { type Any, storageCodeOfDetails } from './storage-error.ts';
@@ -25,7 +26,12 @@ export interface RowError {
   message?: string | null;
 }
 
+/** How long an answer may take. Behind a connection that died without a word, none would ever come. */
+export const ANSWER_MS = 120_000;
+
 interface Waiting {
+  /** Monotonic time at which the request went out. */
+  sentAt: number;
   resolve: (response: AppendResponse) => void;
   reject: (error: Error) => void;
 }
@@ -37,10 +43,14 @@ export class AppendCall {
   /** Why it ended; null while it is open. */
   ended: Error | null = null;
   private readonly stream: CancellableStream;
+  private readonly clock: Clock;
   private readonly waiting: Waiting[] = [];
+  /** Set while something waits: when the oldest may have waited for too long. */
+  private timer: Timer | null = null;
 
-  constructor(stream: CancellableStream) {
+  constructor(stream: CancellableStream, clock: Clock) {
     this.stream = stream;
+    this.clock = clock;
     stream.on('data', (response: AppendResponse) => this.waiting.shift()?.resolve(response));
     stream.on('error', (error: unknown) => this.end(writeErrorOf(error)));
     stream.on('end', () => this.end(new WriteError(14, null, 'BigQuery ended the connection')));
@@ -51,11 +61,12 @@ export class AppendCall {
     return this.waiting.length === 0;
   }
 
-  /** The answer, errors in it included; rejects when the call ends without one. */
+  /** The answer, errors in it included; rejects when the call ends without one, or none came within ANSWER_MS. */
   send(request: AppendRequest): Promise<AppendResponse> {
     return new Promise((resolve, reject) => {
       if (this.ended) return reject(this.ended);
-      this.waiting.push({ resolve, reject });
+      this.waiting.push({ sentAt: this.clock.monotonic(), resolve, reject });
+      this.timer ??= this.clock.setTimer(ANSWER_MS, this.look);
       this.stream.write(request);
     });
   }
@@ -79,8 +90,23 @@ export class AppendCall {
     this.stream.destroy();
   }
 
+  private readonly look = (): void => {
+    this.timer = null;
+    const [oldest] = this.waiting;
+    if (!oldest) return;
+    const left = oldest.sentAt + ANSWER_MS - this.clock.monotonic();
+    if (left > 0) {
+      this.timer = this.clock.setTimer(left, this.look);
+      return;
+    }
+    this.end(new WriteError(4, null, `BigQuery did not answer within ${ANSWER_MS / 1000} seconds`));
+    this.cancel();
+  };
+
   private end(error: Error): void {
     this.ended ??= error;
+    this.timer?.cancel();
+    this.timer = null;
     for (const { reject } of this.waiting.splice(0)) reject(error);
   }
 }

@@ -1,3 +1,4 @@
+import type { Clock } from '../../../core/base/clock.ts';
 import { SinkError } from '../../runtime/sink-error.ts';
 import { AppendCall, type CancellableStream } from './append-call.ts';
 import type { Credentials } from './credentials.ts';
@@ -34,18 +35,21 @@ export class Storage {
   readonly table: string;
   private readonly client: GeneratedClient;
   private readonly credentials: Credentials;
+  private readonly clock: Clock;
 
-  private constructor(client: GeneratedClient, table: string, credentials: Credentials) {
+  private constructor(client: GeneratedClient, table: string, credentials: Credentials, clock: Clock) {
     this.client = client;
     this.table = table;
     this.credentials = credentials;
+    this.clock = clock;
   }
 
-  /** `endpoint`: host:port of an emulator, without encryption; null: Google. */
+  /** `endpoint`: host:port of an emulator, without encryption, or https://host of a private way to Google; null: Google. */
   static async open(
     { project, dataset, table }: { project: string; dataset: string; table: string },
     endpoint: string | null,
     credentials: Credentials,
+    clock: Clock,
   ): Promise<Storage> {
     // Only the generated client: the package's index would load Arrow and the managed writer too.
     const [{ BigQueryWriteClient }, gax] = await Promise.all([
@@ -68,7 +72,7 @@ export class Storage {
       );
     };
     const sslCreds =
-      endpoint === null
+      endpoint === null || endpoint.startsWith('https://')
         ? channel.combineChannelCredentials(channel.createSsl(), channel.createFromMetadataGenerator(metadata))
         : channel.createInsecure();
     const client = new BigQueryWriteClient({
@@ -80,9 +84,12 @@ export class Storage {
       ...(endpoint === null ? {} : { servicePath: host, port: Number(port ?? 443) }),
       // Answers with 10,000 row errors are long.
       'grpc.max_receive_message_length': 64 * 1024 * 1024,
+      // A peer that is gone without a word is found out, also while nothing is under way.
+      'grpc.keepalive_time_ms': 60_000,
+      'grpc.keepalive_timeout_ms': 20_000,
     } as never) as unknown as GeneratedClient;
     await client.initialize();
-    return new Storage(client, `projects/${project}/datasets/${dataset}/tables/${table}`, credentials);
+    return new Storage(client, `projects/${project}/datasets/${dataset}/tables/${table}`, credentials, clock);
   }
 
   /** `short` names are what comes behind .../streams/: they are what a state can hold. */
@@ -135,7 +142,7 @@ export class Storage {
     const headers = { 'x-goog-request-params': `write_stream=${encodeURIComponent(this.nameOf(short))}` };
     const stream = this.client.appendRows({ otherArgs: { headers }, timeout: 24 * 3600e3 });
     stream.on('error', (thrown: unknown) => this.failed(writeErrorOf(thrown)));
-    return new AppendCall(stream);
+    return new AppendCall(stream, this.clock);
   }
 
   close(): Promise<void> {

@@ -142,6 +142,38 @@ describe('a BigQuery sink', () => {
     },
   );
 
+  it.each(METHODS.slice(1))(
+    '%s: an answer that never comes is not waited for without end, and costs no row',
+    { timeout: 60_000 },
+    async (name, method) => {
+      const { table, clock } = await open();
+      table.fake.faults.add({ method: 'AppendRows', from: 2, action: { kind: 'drop-ack' } });
+      const run = world.start(method, { batch: { records: 10, bytes: 2 ** 20, lingerMs: 5 } });
+      world.produce(...Array.from({ length: 50 }, (_unused, i) => ({ id: `r${i}`, n: i })));
+      const from = clock.now();
+      await world.until(() => run.status().state === 'degraded', 1000);
+      expect(run.status().reason).toContain('did not answer within 120 seconds');
+      expect(clock.now() - from).toBeGreaterThan(100e3);
+      await world.until(() => world.isDone);
+      await world.until(async () => new Set(await table.ids()).size === 50);
+      // The default stream promises at least once: what was applied without an answer is there twice.
+      const ids = await table.ids();
+      if (name === METHODS[1]?.[0]) expect(ids.length).toBeGreaterThanOrEqual(50);
+      else expect(ids).toHaveLength(50);
+      expect(world.dead()).toEqual([]);
+    },
+  );
+
+  it('speaks TLS to a Storage API that is given as https://', { timeout: 60_000 }, async () => {
+    const { table } = await open();
+    const run = world.start(storage('committed', { storage_endpoint: `https://${table.fake.grpcAddress}` }));
+    world.produce({ id: 'r', n: 1 });
+    // The fake has no certificate.
+    await world.until(() => run.status().state === 'degraded', 100);
+    expect(run.status().reason).toMatch(/SSL|TLS/);
+    expect(await table.ids()).toEqual([]);
+  });
+
   it.each(METHODS)(
     '%s: a column that is added while rows come in loses nothing',
     { timeout: 60_000 },
