@@ -7,6 +7,10 @@ import type { Metrics } from '../../core/base/metrics.ts';
 /** `error_rate` is taken over this time. */
 const WINDOW_MS = 5 * 60_000;
 const LOOKS = 30;
+/** Rows that wait while BigQuery takes none for so long are no health. */
+const SILENCE_MS = 60_000;
+/** Nor is it when at least half of at least so many rows were refused within the window. */
+const MANY_REFUSED = 10;
 
 export interface HealthReport {
   status: 'healthy' | 'degraded' | 'unhealthy';
@@ -41,28 +45,37 @@ export class SubscriberHealth {
   }
 
   report(): HealthReport {
-    const { state, reason, counts, lag, lastSuccess } = this.status();
+    const { state, reason, since, counts, lag, lastSuccess } = this.status();
     const working = state === 'running' || state === 'idle';
+    const { refused, rate } = this.refusals(counts);
+    const silence = state === 'running' ? this.clock.now() - Math.max(since, lastSuccess ?? 0) : 0;
+    const trouble =
+      silence >= SILENCE_MS
+        ? `BigQuery has taken no rows for ${Math.round(silence / 1000)} seconds, and ${lag} records wait`
+        : refused >= MANY_REFUSED && rate >= 0.5
+          ? `${refused} rows were refused within five minutes; the dead letters say why`
+          : null;
     return {
-      status: working ? 'healthy' : state === 'degraded' ? 'degraded' : 'unhealthy',
-      reason,
+      status: working ? (trouble === null ? 'healthy' : 'degraded') : state === 'degraded' ? 'degraded' : 'unhealthy',
+      reason: reason ?? trouble,
       last_successful_insert: lastSuccess === null ? null : new Date(lastSuccess).toISOString(),
       backlog: lag,
-      error_rate: this.errorRate(counts),
+      error_rate: rate,
       messages_received: counts.in,
       uptime_seconds: Math.round((this.clock.monotonic() - this.startedAt) / 1000),
     };
   }
 
-  private errorRate({ written, rejected }: { written: number; rejected: number }): number {
+  private refusals({ written, rejected }: { written: number; rejected: number }): { refused: number; rate: number } {
     const at = this.clock.monotonic();
     const last = this.looks.at(-1);
     if (!last || at - last.at >= WINDOW_MS / LOOKS) this.looks.push({ at, written, rejected });
     // The newest look that is old enough is where the window begins.
     while (this.looks.length > 1 && at - (this.looks[1] as Look).at >= WINDOW_MS) this.looks.shift();
     const [from] = this.looks as [Look];
-    const judged = written - from.written + rejected - from.rejected;
-    return judged === 0 ? 0 : (rejected - from.rejected) / judged;
+    const refused = rejected - from.rejected;
+    const judged = written - from.written + refused;
+    return { refused, rate: judged === 0 ? 0 : refused / judged };
   }
 }
 

@@ -42,6 +42,41 @@ test('the error rate is that of the last five minutes', () => {
   expect(health.report().error_rate).toBe(1);
 });
 
+test('rows that wait while nothing is taken show as degraded, also when no try has failed yet', () => {
+  const clock = new ManualClock();
+  const started = clock.now();
+  let status: SinkStatus = { ...statusOf('running'), since: started, lastSuccess: null };
+  const health = new SubscriberHealth(() => status, clock);
+  clock.advance(59_000);
+  expect(health.report()).toMatchObject({ status: 'healthy', reason: null });
+  clock.advance(2000);
+  const reason = 'BigQuery has taken no rows for 61 seconds, and 7 records wait';
+  expect(health.report()).toMatchObject({ status: 'degraded', reason });
+  status = { ...status, lastSuccess: clock.now() };
+  expect(health.report()).toMatchObject({ status: 'healthy', reason: null });
+  clock.advance(61_000);
+  status = { ...status, state: 'idle', lag: 0 };
+  expect(health.report().status).toBe('healthy');
+});
+
+test('many refused rows show as degraded until the five minutes are over', () => {
+  const clock = new ManualClock();
+  let status = statusOf('idle', { rejected: 9 });
+  const health = new SubscriberHealth(() => status, clock);
+  expect(health.report()).toMatchObject({ status: 'healthy', error_rate: 1 });
+  status = statusOf('idle', { rejected: 10, written: 10 });
+  expect(health.report()).toMatchObject({ status: 'degraded', error_rate: 0.5 });
+  expect(health.report().reason).toMatch('10 rows were refused');
+  status = statusOf('idle', { rejected: 10, written: 11 });
+  expect(health.report().status).toBe('healthy');
+  status = statusOf('idle', { rejected: 20, written: 11 });
+  expect(health.report().status).toBe('degraded');
+  clock.advance(5 * 60_000);
+  health.report();
+  clock.advance(5 * 60_000);
+  expect(health.report().status).toBe('healthy');
+});
+
 test('latencies are upper bounds of their buckets', () => {
   const metrics = new Metrics();
   const seconds = metrics.histogram('millstream_sink_batch_seconds', 'help', { sink: 's' });
