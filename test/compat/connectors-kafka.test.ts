@@ -31,7 +31,10 @@ if (requireTool('kafka') === null) {
     async () => ({ bootstrap: kafka.bootstrap, done: () => emptyKafka(kafka.bootstrap) }),
     {
       'streaming inserts': 'streaming_inserts',
+      'the default stream': { storage_write_api: { stream: 'default' } },
       'a committed stream': { storage_write_api: { stream: 'committed' } },
+      'a buffered stream': { storage_write_api: { stream: 'buffered' } },
+      'pending streams': { storage_write_api: { stream: 'pending' } },
     },
   );
 }
