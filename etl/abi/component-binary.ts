@@ -1,5 +1,5 @@
 import { refused } from '../sandbox/errors.ts';
-import { readShape } from '../sandbox/module-shape.ts';
+import { type ModuleShape, readShape } from '../sandbox/module-shape.ts';
 import { WasmDamage, WasmReader } from '../sandbox/wasm-reader.ts';
 import { HOST_INTERFACE } from './component.ts';
 import { CORE_IMPORTS } from './core-functions.ts';
@@ -17,8 +17,14 @@ const EXPORTS: Readonly<Record<string, string | null>> = {
   cabi_realloc: 'i32 i32 i32 i32 -> i32',
   capabilities: ' -> i32',
   configure: 'i32 i32 -> i32',
-  'on-frame': 'i32 i32 -> i32',
 };
+/** By what each world exports besides. */
+const WORLDS: Readonly<Record<string, { name: string; type: string }>> = {
+  'on-frame': { name: 'frame-transform', type: 'i32 i32 -> i32' },
+  'on-record': { name: 'record-transform', type: 'i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 -> i32' },
+};
+/** What guests of these worlds may call. */
+const IMPORTS = ['log', 'progress', 'fail'];
 
 export function isComponent(bytes: Uint8Array): boolean {
   return Buffer.from(bytes.subarray(0, 8)).equals(Buffer.from('0061736d0d000100', 'hex'));
@@ -28,32 +34,46 @@ export function isComponent(bytes: Uint8Array): boolean {
 export function coreOfComponent(bytes: Uint8Array): Uint8Array {
   const working = coreModules(bytes).filter(core => {
     const shape = readShape(core, 'part');
-    return shape.memory !== null || shape.exports.has('on-frame');
+    return shape.memory !== null || hasWorld(shape);
   });
   const [core] = working;
   if (core === undefined || working.length > 1) {
     throw refused(`it is a WebAssembly component of ${working.length} working core modules; one is run`);
   }
-  const { imports, exports } = readShape(core);
-  for (const [name, type] of Object.entries(EXPORTS)) {
+  worldOf(readShape(core));
+  return core;
+}
+
+/** The name of the world whose guest this core module is; it need not be wrapped. Throws kind `invalid`, code MODULE_REFUSED. */
+export function worldOf({ imports, exports }: ModuleShape): string {
+  const [call, world] = Object.entries(WORLDS).find(([name]) => exports.has(name)) ?? [];
+  if (call === undefined || world === undefined) {
+    throw refused(
+      `it exports neither ${Object.keys(WORLDS).join(' nor ')}; the worlds of millstream:transform@1.0.0 are ${Object.values(
+        WORLDS,
+      )
+        .map(({ name }) => name)
+        .join(' and ')}`,
+    );
+  }
+  for (const [name, type] of Object.entries({ ...EXPORTS, [call]: world.type })) {
     const found = exports.get(name);
-    if (found === undefined) {
-      throw refused(
-        `it is a WebAssembly component without \`${name}\`; the world is frame-transform of millstream:transform@1.0.0`,
-      );
-    }
-    if (found !== type) throw refused(`its \`${name}\` is (${found ?? 'no function'}); it must be (${type})`);
+    if (found === undefined) throw refused(`it is a guest of ${world.name} without \`${name}\``);
+    if (found !== type)
+      throw refused(`its \`${name}\` is (${found ?? 'no function'}); it must be (${type ?? 'the memory'})`);
   }
   for (const { module, name, type } of imports) {
-    const known = module === HOST_INTERFACE ? CORE_IMPORTS[name] : undefined;
+    const known = module === HOST_INTERFACE && IMPORTS.includes(name) ? CORE_IMPORTS[name] : undefined;
     if (known === undefined) {
-      const allowed = Object.keys(CORE_IMPORTS).join(', ');
-      throw refused(`it imports \`${module}\`.${name}; from ${HOST_INTERFACE} there are ${allowed}`);
+      throw refused(`it imports \`${module}\`.${name}; from ${HOST_INTERFACE} there are ${IMPORTS.join(', ')}`);
     }
     if (type !== known) throw refused(`it imports \`${module}\`.${name} as (${type}); it is (${known})`);
   }
-  return core;
+  return world.name;
 }
+
+/** Does it look like a guest of one of the worlds? */
+export const hasWorld = ({ exports }: ModuleShape): boolean => Object.keys(WORLDS).some(name => exports.has(name));
 
 function coreModules(bytes: Uint8Array): Uint8Array[] {
   const found: Uint8Array[] = [];

@@ -14,14 +14,18 @@ import type { CoreExports } from './core-functions.ts';
 
 export const HOST_INTERFACE = 'millstream:transform/host@1.0.0';
 
-interface ComponentExports {
+/** What both worlds export. */
+export interface WorldExports {
   memory: WebAssembly.Memory;
   ['_initialize']?(): void;
   capabilities(): number;
   cabi_post_capabilities?(bits: number): void;
-  cabi_realloc(old: number, oldLength: number, align: number, length: number): number;
+  cabi_realloc(this: void, old: number, oldLength: number, align: number, length: number): number;
   configure(ptr: number, length: number): number;
   cabi_post_configure?(at: number): void;
+}
+
+interface FrameExports extends WorldExports {
   'on-frame'(ptr: number, length: number): number;
   'cabi_post_on-frame'?(at: number): void;
 }
@@ -29,7 +33,7 @@ interface ComponentExports {
 /** What the world exports, as what the core ABI exports. `failed(text)` takes the error of a result. */
 export function asCore(instance: Record<string, unknown>, failed: (reason: string) => void): CoreExports {
   if (!('on-frame' in instance)) return instance as unknown as CoreExports;
-  const guest = instance as unknown as ComponentExports;
+  const guest = instance as unknown as FrameExports;
   const { memory } = guest;
   let returned: number | null = null;
   /** result<…, string>: the two words behind an ok; null: an error, which was told. */

@@ -23,6 +23,12 @@ const LOG_LINE_BYTES = 1024;
 const REASON_BYTES = 1024;
 const CODE_PATTERN = /^[A-Z][A-Z0-9_]{0,63}$/;
 
+/** What a guest says about a record, with a code of the right form and a reason. */
+export const failureOf = (code: string, reason: string): Failure => ({
+  code: CODE_PATTERN.test(code) ? code : 'FAILED',
+  reason: reason || 'the module gave no reason',
+});
+
 /** Why these capability bits cannot be given, or null. */
 export function refuseCapabilities(bits: number): string | null {
   for (const [bit, name] of LATER_CAPABILITIES) {
@@ -175,8 +181,7 @@ export class CoreGuest implements Guest {
   }
 
   private fail(index: number, saidCode: string, saidReason: string): void {
-    const code = CODE_PATTERN.test(saidCode) ? saidCode : 'FAILED';
-    const reason = saidReason || 'the module gave no reason';
+    const { code, reason } = failureOf(saidCode, saidReason);
     const starting = this.count < 0;
     // Outside of init, -1 is the call as a whole.
     if (index === -1 && !starting) throw new GuestFault(code, reason);

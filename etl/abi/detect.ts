@@ -1,6 +1,7 @@
 import { refused } from '../sandbox/errors.ts';
 import type { ModuleShape } from '../sandbox/module-shape.ts';
 import type { Abi } from '../sandbox/sandbox.ts';
+import { hasWorld, worldOf } from './component-binary.ts';
 import { CORE_EXPORTS, CORE_IMPORTS, CORE_OPTIONAL_EXPORTS } from './core-functions.ts';
 import { COPY_RECORDS, TRANSFORM_TYPE, TRANSFORMS } from './fluvio.ts';
 import { TRANSFORM, TRANSFORM_IMPORTS } from './redpanda.ts';
@@ -35,6 +36,7 @@ export function detectAbi(shape: ModuleShape): Detected {
     checkFlush(shape);
     return { abi: 'millstream-core', form: null };
   }
+  if (hasWorld(shape)) return { abi: 'millstream-component', form: worldOf(shape) };
   const found = `it exports ${some([...exports.keys()])} and imports ${some(imports.map(i => `${i.module}.${i.name}`))}`;
   throw refused(
     `it speaks no ABI that is known here: ${found}; a module exports millstream_abi_v1, a Redpanda transform imports ${TRANSFORM}.check_abi_version_2, a Fluvio SmartModule imports ${COPY_RECORDS.name} and exports one of ${TRANSFORMS.join(', ')}`,

@@ -2,6 +2,7 @@ import type { Abi } from '../sandbox/sandbox.ts';
 import { CoreGuest, initJson } from './core.ts';
 import { FluvioGuest } from './fluvio.ts';
 import type { Guest, GuestHost, GuestSetup } from './guest.ts';
+import { ON_RECORD, RecordGuest } from './record-component.ts';
 import { RedpandaGuest } from './redpanda.ts';
 
 /** Instantiates and initialises a module of this ABI. Throws InitRefused, GuestFault or what V8 throws. */
@@ -16,8 +17,12 @@ export async function openGuest(
       return RedpandaGuest.open(module, host, setup);
     case 'fluvio':
       return new FluvioGuest(module, host, setup);
-    case 'millstream-core':
     case 'millstream-component':
+      if (WebAssembly.Module.exports(module).some(({ name }) => name === ON_RECORD)) {
+        return new RecordGuest(module, host, setup, initJson(setup));
+      }
+      return new CoreGuest(module, host, initJson(setup));
+    case 'millstream-core':
       return new CoreGuest(module, host, initJson(setup));
   }
 }

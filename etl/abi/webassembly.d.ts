@@ -6,6 +6,7 @@ declare namespace WebAssembly {
   const Module: {
     new (bytes: Uint8Array): Module;
     imports(module: Module): { module: string; name: string; kind: string }[];
+    exports(module: Module): { name: string; kind: string }[];
   };
   class Instance {
     constructor(module: Module, imports?: Record<string, Record<string, unknown>>);

@@ -1,4 +1,4 @@
-import { coreOfComponent, isComponent } from '../abi/component-binary.ts';
+import { coreOfComponent, isComponent, worldOf } from '../abi/component-binary.ts';
 import { type Detected, detectAbi } from '../abi/detect.ts';
 import { hasTimers, isStateful } from '../abi/state-imports.ts';
 import { type ModuleShape, readShape } from './module-shape.ts';
@@ -14,7 +14,7 @@ export interface Inspected extends ModuleShape, Detected {
 export function inspect(bytes: Uint8Array): Inspected {
   if (isComponent(bytes)) {
     const core = readShape(coreOfComponent(bytes));
-    return { ...core, abi: 'millstream-component', form: null, stateful: false, timers: false };
+    return { ...core, abi: 'millstream-component', form: worldOf(core), stateful: false, timers: false };
   }
   const shape = readShape(bytes);
   const detected = detectAbi(shape);

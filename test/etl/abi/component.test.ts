@@ -92,7 +92,12 @@ describe('a WebAssembly component of the world frame-transform', () => {
   it.each([
     ['nothing that works', componentOf(assemble('(module)')), 'a WebAssembly component of 0 working core modules'],
     ['two modules that work', componentOf(guest(), guest()), 'a WebAssembly component of 2 working core modules'],
-    ['another world', componentOf(assemble('(module (memory (export "memory") 1))')), 'without `cabi_realloc`'],
+    ['another world', componentOf(assemble('(module (memory (export "memory") 1))')), 'neither on-frame nor on-record'],
+    [
+      'a world that is not whole',
+      componentOf(assemble('(module (memory (export "memory") 1) (func (export "on-frame")))')),
+      'a guest of frame-transform without `cabi_realloc`',
+    ],
     [
       'imports of the system',
       componentOf(guest({ imported: '(import "wasi:clocks/wall-clock@0.2.0" "now" (func (param i32)))' })),

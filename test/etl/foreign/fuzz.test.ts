@@ -12,7 +12,7 @@ const MUTANTS = 400;
 foreignGuests('foreign guests: damaged modules', () => {
   const { sandbox } = useSandbox();
 
-  test.each(['redpanda-identity', 'redpanda-mask', 'fluvio-map', 'fluvio-aggregate'])(
+  test.each(['redpanda-identity', 'redpanda-mask', 'fluvio-map', 'fluvio-aggregate', 'record-transform'])(
     'bits of %s are flipped: refused, or run without harm, and every record is accounted for',
     async name => {
       const random = seededRandom(26);

@@ -1,0 +1,123 @@
+import { CELL, PHASE } from '../sandbox/cell.ts';
+import { HOST_INTERFACE, type WorldExports } from './component.ts';
+import { CAPABILITY, failureOf, refuseCapabilities } from './core.ts';
+import { InputFrame, OutputFrame } from './frames.ts';
+import { GuestMemory } from './guest-memory.ts';
+import { type Failure, type Guest, GuestFault, type GuestHost, type GuestSetup, InitRefused } from './guest.ts';
+import { callWith, emitAll, failureAt, type OnRecord } from './record-world.ts';
+
+/*
+ * Guests of the world `record-transform` (transform.wit), host side: each record is a call of its own, whose failure is
+ * that record's. As with frames, the core module inside the component is run; no generated JavaScript.
+ */
+
+/** What only a guest of this world exports. */
+export const ON_RECORD = 'on-record';
+const LOG_LINE_BYTES = 1024;
+
+interface RecordExports extends WorldExports {
+  'on-record': OnRecord;
+  'cabi_post_on-record'?(at: number): void;
+}
+
+export class RecordGuest implements Guest {
+  readonly takesTombstones: boolean;
+  readonly failures = new Map<number, Failure>();
+  readonly lastWords = '';
+  readonly reportsProgress = true;
+  private readonly memory = new GuestMemory();
+  private readonly output = new OutputFrame();
+  private readonly host: GuestHost;
+  private readonly routes: ReadonlyMap<string, number>;
+  private readonly exports: RecordExports;
+  /** What `host.fail` said during the call under way. */
+  private said: Failure | null = null;
+
+  /** Instantiates and configures. Throws InitRefused, GuestFault or what V8 throws. */
+  constructor(module: WebAssembly.Module, host: GuestHost, setup: GuestSetup, init: Uint8Array) {
+    this.host = host;
+    this.routes = new Map(setup.outputs.map(({ name }, route) => [name, route]));
+    const { cell } = host;
+    cell[CELL.phase] = PHASE.init;
+    if (host.state) throw new InitRefused('a module of the world record-transform keeps no state');
+    const { memory } = this;
+    const text = (ptr: number, length: number): string => memory.text(ptr, Math.min(length >>> 0, LOG_LINE_BYTES));
+    const calls = {
+      log: (level: number, ptr: number, length: number) => host.log(level, () => text(ptr, length)),
+      progress: () => {},
+      fail: (_: number, code: number, codeLength: number, reason: number, reasonLength: number) => {
+        this.said ??= failureOf(text(code, codeLength), text(reason, reasonLength));
+      },
+    };
+    const { exports } = new WebAssembly.Instance(module, { [HOST_INTERFACE]: calls });
+    const guest = exports as unknown as RecordExports;
+    this.exports = guest;
+    memory.attach(guest.memory);
+    guest['_initialize']?.();
+    const bits = guest.capabilities();
+    guest.cabi_post_capabilities?.(bits);
+    const refusal = refuseCapabilities(bits);
+    if (refusal) throw new InitRefused(refusal);
+    this.takesTombstones = (bits & CAPABILITY.tombstones) !== 0;
+    this.configure(init);
+    cell[CELL.phase] = PHASE.host;
+  }
+
+  get memoryBytes(): number {
+    return this.memory.size;
+  }
+
+  process(frame: Uint8Array, count: number): Uint8Array | null {
+    const { cell } = this.host;
+    const { output } = this;
+    const records = new InputFrame(frame, count);
+    this.failures.clear();
+    output.begin(count);
+    for (let i = 0; i < count; i++) {
+      records.next();
+      cell[CELL.record] = i;
+      output.forRecord(i, records.bodyTo - records.bodyFrom);
+      const failure = this.one(records);
+      if (failure) this.failures.set(i, failure);
+    }
+    return output.finish();
+  }
+
+  close(): void {}
+
+  private one(record: InputFrame): Failure | null {
+    const { exports, memory, output } = this;
+    this.said = null;
+    const at = callWith(record, memory, exports.cabi_realloc, exports[ON_RECORD]);
+    const mark = output.mark();
+    let failure = this.said as Failure | null;
+    try {
+      const failed = failureAt(memory, at);
+      if (failed) failure ??= failureOf(failed.code, failed.reason);
+      else {
+        const unknown = emitAll(memory, at, output, name => this.routes.get(name) ?? -1);
+        const reason = `the module sends records to "${unknown}", which is no output of this pipeline`;
+        if (unknown !== null) failure ??= { code: 'UNKNOWN_OUTPUT', reason };
+      }
+    } catch (error) {
+      if (!(error instanceof GuestFault) || error.record >= 0) throw error;
+      throw new GuestFault(error.code, error.message, record.index);
+    }
+    exports['cabi_post_on-record']?.(at);
+    if (failure) output.release(mark);
+    return failure;
+  }
+
+  private configure(init: Uint8Array): void {
+    const { exports, memory } = this;
+    const ptr = exports.cabi_realloc(0, 0, 1, init.length);
+    memory.at(ptr, init.length).set(init);
+    const at = exports.configure(ptr, init.length) >>> 0;
+    const from = memory.check(at, 12);
+    const [isError, reason, length] = [0, 4, 8].map(offset => memory.view.getUint32(from + offset, true));
+    if (((isError ?? 0) & 0xff) !== 0) {
+      throw new InitRefused(`${memory.text(reason ?? 0, Math.min(length ?? 0, LOG_LINE_BYTES))} (INVALID_CONFIG)`);
+    }
+    exports.cabi_post_configure?.(at);
+  }
+}
