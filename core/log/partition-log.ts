@@ -62,8 +62,6 @@ export class LocalPartitionLog implements PartitionLog, Kept {
   /** Segments with bytes that no completed sync covers. */
   private dirty = new Set<Segment>();
   private directoryDirty = false;
-  /** Files look different from what a clean stop leaves. */
-  private touched: boolean;
   private readonly upkeep: Upkeep;
   private readonly compaction: LogCompaction;
   private closed = false;
@@ -89,8 +87,8 @@ export class LocalPartitionLog implements PartitionLog, Kept {
       aborted: parts.aborted,
       snapshotOffset: parts.snapshotOffset,
       uncheckedBytes: recovered.clean ? 0 : recovered.scannedBytes,
+      isFinished: recovered.clean,
     });
-    this.touched = !recovered.clean;
     this.activeSince =
       recovered.firstTimestamp === null ? null : Math.min(Math.max(recovered.firstTimestamp, 0), context.clock.now());
     this.tail = context.cache.tail();
@@ -160,7 +158,6 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     }
     this.activeSince ??= now;
     this.endOffset = endOffset;
-    this.touched = true;
     this.dirty.add(this.active);
     this.context.cache.add(this.tail, baseOffset, endOffset, bytes, retain === 'copy');
     const ended = this.observer ? this.observe(this.observer, bytes, headers) : false;
@@ -280,7 +277,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     try {
       await this.compaction.close();
       await this.upkeep.idle();
-      if (this.touched && !this.context.sync.failed) await this.upkeep.finish(this);
+      if (!this.upkeep.isFinished && !this.context.sync.failed) await this.upkeep.finish(this);
     } finally {
       await this.release();
     }

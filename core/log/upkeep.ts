@@ -25,6 +25,8 @@ export interface Kept extends SyncTarget {
  * state, and with them moving the recovery point, below which recovery need not look. One job at a time, in order.
  */
 export class Upkeep {
+  /** The files are what a clean stop leaves. */
+  isFinished: boolean;
   /** Bytes above the recovery point: what recovery would have to look at. */
   get uncheckedBytes(): number {
     return this.counted - this.checked;
@@ -50,6 +52,7 @@ export class Upkeep {
       aborted: TransactionIndex;
       snapshotOffset: number;
       uncheckedBytes: number;
+      isFinished: boolean;
     },
   ) {
     this.context = context;
@@ -59,9 +62,11 @@ export class Upkeep {
     this.aborted = log.aborted;
     this.snapshotOffset = log.snapshotOffset;
     this.counted = log.uncheckedBytes;
+    this.isFinished = log.isFinished;
   }
 
   count(bytes: number): void {
+    this.isFinished = false;
     this.counted += bytes;
     this.context.wrote(bytes);
   }
@@ -98,6 +103,7 @@ export class Upkeep {
       await this.saveAborted(log.active);
       await this.context.sync.syncDirectory(this.directory);
       await this.reached(log.endOffset, this.counted, snapshot);
+      this.isFinished = true;
     });
   }
 
@@ -118,6 +124,8 @@ export class Upkeep {
     const countedBytes = this.counted;
     const snapshot = this.takeSnapshot(endOffset);
     await this.context.sync.requestSync(log);
+    // Without the last entry that a closed segment's time index has.
+    this.isFinished = false;
     await active.saveIndexes(this.syncFile);
     await this.saveAborted(active);
     await this.context.sync.syncDirectory(this.directory);

@@ -3,6 +3,7 @@ import { silentLogger } from '../../../../core/base/logger.ts';
 import { seededRandom } from '../../../../core/base/random.ts';
 import { openLocalLogStore } from '../../../../core/log/local-log-store.ts';
 import type { LogStore } from '../../../../core/log/log.ts';
+import type { LocalPartitionLog } from '../../../../core/log/partition-log.ts';
 import type { Finding } from '../../../../core/log/verify/finding.ts';
 import { verifyDirectory } from '../../../../core/log/verify/verify-directory.ts';
 import { FaultDisk } from '../fault-disk.ts';
@@ -58,6 +59,19 @@ describe('verifyDirectory', () => {
   test('finds nothing in a directory that was closed', async () => {
     const disk = await makeLog();
     expect((await segments(disk)).length).toBeGreaterThan(2);
+    expect(await findings(disk)).toEqual([]);
+  });
+
+  test('finds nothing when a checkpoint came between a clean start and a stop (power cut seed 1783)', async () => {
+    const disk = await makeLog();
+    const reopened = async (work: (log: LocalPartitionLog) => Promise<void>): Promise<void> => {
+      const store = await openStore(disk);
+      await work((await store.open(ID, CONFIG)) as LocalPartitionLog);
+      await store.close();
+    };
+    // Newer than the last entry of the index of a segment that goes on.
+    await reopened(log => appendValues(log, ['newest'], { timestamp: 1_700_000_001_000 }).durable);
+    await reopened(log => log.checkpoint());
     expect(await findings(disk)).toEqual([]);
   });
 
