@@ -22,9 +22,10 @@ import { threadRunner } from './compaction-runner.ts';
 import { clusterAccess } from './config/security.ts';
 import { formatAddress } from './config/values.ts';
 import { DeployedModules, deployedDirectory } from './modules/deployed.ts';
+import { LiveModules } from './modules/live-modules.ts';
 import { Pipeline } from './pipeline.ts';
 import { placeOf } from './place.ts';
-import { loadProject, type RunnablePipeline } from './project.ts';
+import { chainStep, folderModules, loadProject, type RunnablePipeline } from './project.ts';
 import { readTextFile } from './read-text-file.ts';
 import { retentionFloor } from './retention-floor.ts';
 import type { Settings } from './settings.ts';
@@ -102,9 +103,24 @@ export async function compose(settings: Settings, version: string, logger: Logge
     const sandbox = openSandbox({ workers: config.etl.workers, clock, logger, metrics, ...compileCache });
     closers.push(() => sandbox.close());
     const directory = deployedDirectory(resolve(baseDirectory, config.broker.data_dir));
-    const modules = new DeployedModules({ directory, disk, clock, check: module => sandbox.check(module) });
-
     const pipelines: Pipeline[] = [];
+    const modules: DeployedModules = new DeployedModules({
+      directory,
+      disk,
+      clock,
+      check: async module => {
+        await sandbox.check(module);
+        await live.tryOut(module);
+      },
+      activated: name => live.switchOver(name),
+    });
+    const live = new LiveModules({
+      folders: () => folderModules(settings),
+      deployed: name => modules.get(name),
+      read: (name, of) => modules.read(name, of),
+      stepOf: (step, module) => chainStep(step, module, settings),
+      pipelines: () => pipelines,
+    });
     let started = false;
     const { http_listen: httpAddress } = config.network;
     const http = await startHttpServer({

@@ -48,6 +48,7 @@ export class Pipeline {
   readonly name: string;
   readonly plan: PipelinePlan;
   private readonly parts: PipelineParts;
+  private steps: readonly ChainStep[];
   private readonly runner: PipelineRunner | null;
   private readonly sinks = new Map<string, RunningSink>();
   private source: RunningSource | null = null;
@@ -61,6 +62,7 @@ export class Pipeline {
     this.name = plan.name;
     this.plan = plan;
     this.parts = parts;
+    this.steps = parts.steps;
     this.runner =
       plan.steps.length > 0
         ? new PipelineRunner({ ...parts, held: () => parts.backlog?.holds(plan.name) ?? null })
@@ -103,6 +105,27 @@ export class Pipeline {
     }
   }
 
+  /** The steps with the modules that do their work. */
+  get chain(): readonly ChainStep[] {
+    return this.steps;
+  }
+
+  /** Whether these could do the steps' work. Kind `invalid`: why not. */
+  async tryOut(steps: readonly ChainStep[]): Promise<void> {
+    await this.starting;
+    await this.runner?.tryOut(steps);
+  }
+
+  /** From the next commit of each partition on they do: resolves then. One that did not start tries again with them. */
+  async switchTo(steps: readonly ChainStep[]): Promise<void> {
+    await this.starting;
+    await this.runner?.switchTo(steps);
+    this.steps = steps;
+    if (this.failed === null) return;
+    this.failed = null;
+    await this.start();
+  }
+
   /** In the direction of the flow: what was read is written, and what was written is committed. */
   async stop(): Promise<void> {
     this.stopping.abort();
@@ -114,7 +137,8 @@ export class Pipeline {
   }
 
   status(): PipelineStatus {
-    const { plan, steps, stored } = this.parts;
+    const { steps } = this;
+    const { plan, stored } = this.parts;
     const sinks = plan.sinks.map(({ name, connector, from }) =>
       withDetachment(
         sinkLine({ name, type: connector.type, from }, this.sinks.get(name), this.failed),

@@ -9,7 +9,7 @@ import type { ModuleCatalog } from '../etl/definition/module-ref.ts';
 import type { PipelinePlan } from '../etl/definition/plan.ts';
 import { type ReadOptions, type ReadResult, readPipeline } from '../etl/definition/read-pipeline.ts';
 import { ModuleStore } from '../etl/sandbox/module-store.ts';
-import type { ChainStep } from '../etl/sandbox/sandbox.ts';
+import type { ChainStep, StoredModule } from '../etl/sandbox/sandbox.ts';
 import { deployedDirectory, readDeployed, readVersion } from './modules/deployed.ts';
 import { maskSecrets } from './mask-secrets.ts';
 import { readTextFile, shownPath } from './read-text-file.ts';
@@ -38,13 +38,19 @@ export interface RunnablePipeline {
   steps: ChainStep[];
 }
 
-/** The modules of `modules_dir`, over the package's own; over both, what was deployed. */
-export function loadModules({ config, baseDirectory }: Settings): ModuleStore {
-  const store = ModuleStore.load({
+/** The modules of `modules_dir`, over the package's own. */
+export function folderModules({ config, baseDirectory }: Settings): ModuleStore {
+  return ModuleStore.load({
     directories: [...new Set([OWN_MODULES, resolve(baseDirectory, config.broker.modules_dir)])],
     base: baseDirectory,
     parseToml: parseManifest,
   });
+}
+
+/** The same, and over them what was deployed. */
+export function loadModules(settings: Settings): ModuleStore {
+  const { config, baseDirectory } = settings;
+  const store = folderModules(settings);
   const deployed = deployedDirectory(resolve(baseDirectory, config.broker.data_dir));
   for (const { name, active, versions } of readDeployed(deployed)) {
     for (const each of versions) store.addDeployed(readVersion(deployed, name, each), each.version === active);
@@ -115,26 +121,34 @@ export function readPipelineFile(
 
 /** The plan's steps with their modules, within the server's limits. Kind `invalid`, code BAD_SCHEMA for [schemas]. */
 export function chainSteps(plan: PipelinePlan, modules: ModuleStore, settings: Settings): ChainStep[] {
-  const { etl, schemas: place } = settings.config;
-  const schemas = place.dir === null ? null : readSchemas(resolve(settings.baseDirectory, place.dir));
   return plan.steps.map(step => {
     const module = modules.get(step.module.name, step.module.version, step.module.sha256);
     if (!module) throw new MillstreamError('invalid', 'UNKNOWN_MODULE', `there is no module \`${step.module.name}\``);
-    return {
-      name: step.name,
-      module,
-      config: step.config,
-      secrets: step.secrets,
-      onError: step.onError,
-      memoryBytes: Math.min(step.memoryBytes, etl.memory_limit_bytes),
-      timeMs: Math.min(step.timeMs, etl.execution_timeout_ms),
-      initTimeMs: INIT_TIME_MS,
-      ...(step.stateBytes === undefined ? {} : { stateBytes: step.stateBytes }),
-      maxFailuresInARow: step.maxFailuresInARow,
-      ...(step.lookBack && { lookBack: step.lookBack }),
-      ...(schemas && module.abi === 'redpanda' && { schemas }),
-    };
+    return chainStep(step, module, settings);
   });
+}
+
+/** The same of one step, with this module. */
+export function chainStep(step: PipelinePlan['steps'][number], module: StoredModule, settings: Settings): ChainStep {
+  const { etl, schemas } = settings.config;
+  const registered =
+    schemas.dir !== null && module.abi === 'redpanda'
+      ? readSchemas(resolve(settings.baseDirectory, schemas.dir))
+      : null;
+  return {
+    name: step.name,
+    module,
+    config: step.config,
+    secrets: step.secrets,
+    onError: step.onError,
+    memoryBytes: Math.min(step.memoryBytes, etl.memory_limit_bytes),
+    timeMs: Math.min(step.timeMs, etl.execution_timeout_ms),
+    initTimeMs: INIT_TIME_MS,
+    ...(step.stateBytes === undefined ? {} : { stateBytes: step.stateBytes }),
+    maxFailuresInARow: step.maxFailuresInARow,
+    ...(step.lookBack && { lookBack: step.lookBack }),
+    ...(registered && { schemas: registered }),
+  };
 }
 
 /** Everything that `start` runs. Kind `invalid`, code BAD_PIPELINE when a file has errors: all of them are shown. */

@@ -3,7 +3,7 @@ import { asMillstreamError } from '../../core/base/errors.ts';
 import type { Append, Chunk, Lease } from '../../core/engine/engine.ts';
 import { readBatchHeader } from '../../core/engine/records.ts';
 import type { Lane, TaskResult } from '../sandbox/sandbox.ts';
-import type { LaneTotals } from './lane-totals.ts';
+import type { LaneTotals, LaneTotalsOptions } from './lane-totals.ts';
 
 /** One lease's worth of work: read -> task -> commit, several under way, commits in order. */
 
@@ -19,15 +19,22 @@ const BACK_OFF_MS = { from: 100, to: 5000 };
 
 const NOTHING = (): Uint8Array<ArrayBuffer> => new Uint8Array(new ArrayBuffer(0));
 
-export interface LaneRunnerOptions {
-  lease: Lease;
+/** The chain that does the work. */
+export interface LaneWork {
   lane: Lane;
   /** Left out: the lane keeps no state. */
   state?: LaneRunnerState;
+  /** So many offsets before the first are read too and handed over as done, for steps that look back. */
+  lookBack: number;
+  /** What the commits say did the work: in order, `sha256` as lineage keeps it. */
+  steps: LaneTotalsOptions['steps'];
+}
+
+export interface LaneRunnerOptions {
+  lease: Lease;
+  work: LaneWork;
   /** Where to begin; left out: where the lease says. */
   start?: bigint;
-  /** So many offsets before that are read too and handed over as done, for steps that look back. */
-  lookBack: number;
   clock: Clock;
   /** Merge limit of a task, in records. */
   taskRecords: number;
@@ -57,8 +64,14 @@ export class LaneRunner {
   next: bigint;
   private readonly options: LaneRunnerOptions;
   private readonly draining = new AbortController();
+  private work: LaneWork;
+  /** What is to take the work's place. */
+  private wanted: { work: LaneWork; done: () => void } | null = null;
+  private hasEnded = false;
+  /** Ends the wait for a read. */
+  private interrupt = (): void => {};
   /** The read that is waited for: an idle partition's time moves on meanwhile. */
-  private reading: Promise<Chunk> | null = null;
+  private reading: { from: bigint; chunk: Promise<Chunk> } | null = null;
   /** Of the steps' timers the first; null: there is none. */
   private nextTimer: number | null = null;
   /** Where the first read begins; null: where the work does. */
@@ -66,8 +79,9 @@ export class LaneRunner {
 
   constructor(options: LaneRunnerOptions) {
     this.options = options;
+    this.work = options.work;
     this.next = options.start ?? options.lease.start;
-    this.firstRead = options.lookBack > 0 ? this.next - BigInt(options.lookBack) : null;
+    this.firstRead = this.lookBackFrom();
   }
 
   /** Runs until drained, fenced or stopped. A storage that refuses is waited out, from the last committed position. */
@@ -82,9 +96,16 @@ export class LaneRunner {
         failure = thrown;
       }
       const end = this.endAfter(failure);
-      if (end) return end;
+      if (end) {
+        await this.close();
+        return end;
+      }
+      if (failure === null && this.wanted) {
+        await this.takeOver(this.wanted);
+        continue;
+      }
       this.options.totals.reset();
-      await this.options.state?.reset();
+      await this.work.state?.reset();
       this.options.degraded(asMillstreamError(failure).message);
       backOffMs = this.next > before ? BACK_OFF_MS.from : Math.min(backOffMs * 2, BACK_OFF_MS.to);
       await sleep(this.options.clock, backOffMs, AbortSignal.any([this.draining.signal, this.options.lease.signal]));
@@ -96,26 +117,62 @@ export class LaneRunner {
     this.draining.abort();
   }
 
+  /**
+   * From the next commit on, another chain does the work: what is under way is committed before. Resolves when it has taken
+   * over, or when the runner has ended, and both are closed. To be called by one at a time.
+   */
+  switchTo(work: LaneWork): Promise<void> {
+    if (this.hasEnded) return work.lane.close();
+    return new Promise(done => {
+      this.wanted = { work, done };
+      this.interrupt();
+    });
+  }
+
+  private async takeOver({ work, done }: { work: LaneWork; done: () => void }): Promise<void> {
+    this.wanted = null;
+    await this.work.lane.close();
+    this.work = work;
+    this.options.totals.workedBy(work.steps);
+    this.firstRead = this.lookBackFrom();
+    done();
+  }
+
+  /** Nothing runs any more. */
+  private async close(): Promise<void> {
+    this.hasEnded = true;
+    const { wanted } = this;
+    this.wanted = null;
+    await Promise.all([this.work.lane.close(), wanted?.work.lane.close()]);
+    wanted?.done();
+  }
+
+  private lookBackFrom(): bigint | null {
+    const { lookBack } = this.work;
+    return lookBack > 0 ? this.next - BigInt(lookBack) : null;
+  }
+
   private endAfter(failure: unknown): LaneEnd | null {
     if (failure instanceof StoppedByPolicy) return { how: 'stopped', reason: failure.message };
     const error = failure === null ? null : asMillstreamError(failure);
     if (this.options.lease.signal.aborted || error?.code === 'FENCED') return { how: 'fenced' };
     if (this.draining.signal.aborted || error?.kind === 'closed') return { how: 'drained' };
+    if (error === null && this.wanted) return null;
     return error?.kind === 'unavailable' ? null : { how: 'stopped', reason: error?.message ?? 'the read ended' };
   }
 
   /** Reads and runs until there is a reason to end; throws the first failure after everything has settled. */
   private async pass(): Promise<void> {
-    const { lease, lane } = this.options;
+    const { lease } = this.options;
+    const { lane, state } = this.work;
     const window = new Window();
     let order: Promise<void> = Promise.resolve();
     let from = this.next;
-    this.reading = null;
     // Behind `from` only as long as there is something to look back at.
     let readFrom = this.takeFirstRead() ?? from;
     try {
-      if (this.options.state) await this.recall(from);
-      while (!this.draining.signal.aborted && !lease.signal.aborted) {
+      if (state) await this.recall(from);
+      while (!this.draining.signal.aborted && !lease.signal.aborted && !this.wanted) {
         await window.room();
         if (this.options.isHeld()) {
           await sleep(this.options.clock, HELD_MS, AbortSignal.any([this.draining.signal, lease.signal]));
@@ -124,7 +181,6 @@ export class LaneRunner {
         const chunk = await this.readUnless(readFrom, window.broken).catch((error: unknown) => {
           // Retention took away meanwhile what only was to be looked back at.
           if (readFrom >= from || asMillstreamError(error).code !== 'OFFSET_OUT_OF_RANGE') throw error;
-          this.reading = null;
           readFrom = from;
           return null;
         });
@@ -159,15 +215,15 @@ export class LaneRunner {
 
   /** Begins with the committed state, and asks it for its timers. */
   private async recall(from: bigint): Promise<void> {
-    const { state } = await this.options.lane.run({ batches: NOTHING(), from: Number(from), samples: 0 });
+    const { state } = await this.work.lane.run({ batches: NOTHING(), from: Number(from), samples: 0 });
     this.nextTimer = state?.nextTimer ?? null;
   }
 
   /** To when an idle partition's time moves on: records that are late by less than the idle time still count. null: not
    * now. */
   private tick(window: Window): number | null {
-    const { clock, state } = this.options;
-    const time = clock.now() - (state?.idleMs ?? 0);
+    const { clock } = this.options;
+    const time = clock.now() - (this.work.state?.idleMs ?? 0);
     return window.isEmpty && this.nextTimer !== null && this.nextTimer <= time ? time : null;
   }
 
@@ -179,13 +235,14 @@ export class LaneRunner {
     return firstRead > from ? firstRead : from;
   }
 
-  /** The read, or null as soon as the runner drains or something under way has failed; 'idle' when nothing has come for
-   * the idle time: the read goes on. */
+  /** The read, or null as soon as the runner drains, another chain is to take over or something under way has failed; 'idle'
+   * when nothing has come for the idle time. A read goes on until it is there, also for the pass behind this one. */
   private async readUnless(from: bigint, broken: Promise<null>): Promise<Chunk | 'idle' | null> {
     const { signal } = this.draining;
-    const { clock, lease, state } = this.options;
+    const { clock, lease } = this.options;
+    const { state } = this.work;
     // It may have come since the loop has asked.
-    if (signal.aborted) return null;
+    if (signal.aborted || this.wanted) return null;
     const waits: Promise<Chunk | 'idle' | null>[] = [broken];
     let timer: Timer | null = null;
     if (typeof state?.idleMs === 'number') {
@@ -194,14 +251,15 @@ export class LaneRunner {
       waits.push(promise);
     }
     let stop = (): void => {};
-    const drained = new Promise<null>(resolve => {
+    const interrupted = new Promise<null>(resolve => {
       stop = () => resolve(null);
+      this.interrupt = stop;
       signal.addEventListener('abort', stop, { once: true });
     });
-    this.reading ??= lease.read(from, TASK_BYTES);
+    if (this.reading?.from !== from) this.reading = { from, chunk: lease.read(from, TASK_BYTES) };
     try {
-      const found = await Promise.race([this.reading, drained, ...waits]);
-      if (found !== 'idle') this.reading = null;
+      const found = await Promise.race([this.reading.chunk, interrupted, ...waits]);
+      if (found !== 'idle' && found !== null) this.reading = null;
       return found;
     } catch (error) {
       this.reading = null;

@@ -30,19 +30,22 @@ export class LaneTotals {
   /** Of the last durable commit. */
   committed: Totals;
   private readonly options: LaneTotalsOptions;
+  private steps: LaneTotalsOptions['steps'];
   /** With the commits under way. */
   private latest: Totals;
 
   constructor(options: LaneTotalsOptions) {
     const { topicId, state, start } = options;
     this.options = options;
+    this.steps = options.steps;
     this.committed = parseTotals(state, topicId, Number(start)) ?? freshTotals(Number(start));
     this.latest = this.committed;
   }
 
   /** Adds what the next commit, which ends at source offset `next`, writes; called in commit order. */
   next(result: TaskResult, next: bigint, appends: boolean): CommitWords {
-    const { topicId, outputs, steps } = this.options;
+    const { topicId, outputs } = this.options;
+    const { steps } = this;
     const names = steps.map(step => step.name);
     const all = addTotals(this.latest, result, names, outputs);
     const { since } = all;
@@ -61,6 +64,11 @@ export class LaneTotals {
     if (changelog !== null && result.state) all.state = { changelog, entries: result.state.entries };
     this.latest = all;
     return { state: writeTotals(all, topicId), lineage, done: () => void (this.committed = all) };
+  }
+
+  /** The next commit is the first one of other modules; none is under way. */
+  workedBy(steps: LaneTotalsOptions['steps']): void {
+    this.steps = steps;
   }
 
   /** The commits under way have failed. */

@@ -7,11 +7,11 @@ import { DIGEST_DIGITS } from '../../core/engine/lineage.ts';
 import { stepReplayTopic } from '../../core/engine/replay.ts';
 import { deadLetterSpec, type PipelinePlan, stateSpec } from '../definition/plan.ts';
 import { reachOf } from '../sandbox/past-batches.ts';
-import type { ChainSpec, ChainStep, Sandbox, TaskResult } from '../sandbox/sandbox.ts';
+import type { ChainSpec, ChainStep, LaneTask, Sandbox, TaskResult } from '../sandbox/sandbox.ts';
 import { refused } from '../sandbox/state/changelog.ts';
 import { PipelineCounts } from './counts.ts';
 import { LaneTotals } from './lane-totals.ts';
-import { LaneRunner } from './lane-runner.ts';
+import { LaneRunner, type LaneWork } from './lane-runner.ts';
 import { RecalledLane, shortId } from './recalled-lane.ts';
 import { deadAppends, ReplayLane } from './replay.ts';
 import { ModuleLogs } from './module-logs.ts';
@@ -19,6 +19,11 @@ import { Tap } from './tap.ts';
 import { freshTotals, sumTotals, type Totals } from './totals.ts';
 
 const DEFAULT_IDLE_MS = 10_000;
+/** Starts a chain's instances and does nothing else. */
+const NO_TASK = (): LaneTask => ({ batches: new Uint8Array(new ArrayBuffer(0)), from: 0, samples: 0 });
+
+const digestsOf = (steps: readonly ChainStep[]): LaneWork['steps'] =>
+  steps.map(({ name, module }) => ({ name, sha256: module.sha256.slice(0, DIGEST_DIGITS) }));
 
 export interface PipelineRunnerOptions {
   plan: PipelinePlan;
@@ -43,6 +48,8 @@ interface Running {
   lease: Lease;
   done: Promise<void>;
   degraded: string | null;
+  /** A policy, or a module that does not start, has ended it. */
+  isStopped: boolean;
 }
 
 /** Runs the steps of one pipeline: a lane for each source partition that this process holds, and one for replays. */
@@ -51,6 +58,8 @@ export class PipelineRunner {
   readonly tap: Tap;
   readonly logs: ModuleLogs;
   private readonly options: PipelineRunnerOptions;
+  /** With the modules that do the work now. */
+  private steps: readonly ChainStep[];
   private readonly logger: Logger;
   private readonly running = new Map<Lease, Running>();
   private readonly partitions = new Map<string, number>();
@@ -62,6 +71,7 @@ export class PipelineRunner {
   constructor(options: PipelineRunnerOptions) {
     const { plan, metrics, clock, logger } = options;
     this.options = options;
+    this.steps = options.steps;
     this.logger = logger.with({ pipeline: plan.name });
     this.tap = new Tap(clock);
     this.logs = new ModuleLogs(clock);
@@ -80,7 +90,7 @@ export class PipelineRunner {
     const { plan, engine, sandbox } = this.options;
     const source = await engine.ensureTopic({ name: plan.source.topic }, signal);
     this.partitions.set(source.name, source.partitions);
-    const isStateful = this.options.steps.some(({ module }) => module.state);
+    const isStateful = this.steps.some(({ module }) => module.state);
     if (isStateful) this.changelog = await this.ensureChangelog(source.partitions);
     for (const output of plan.outputs) {
       const wanted = output.partitions ?? source.partitions;
@@ -91,7 +101,7 @@ export class PipelineRunner {
     }
     const dead = await engine.ensureTopic(deadLetterSpec(plan.deadLetterTopic, source.partitions), signal);
     this.partitions.set(dead.name, dead.partitions);
-    await sandbox.probe(this.chain({ topic: source.name, topicId: source.topicId, partition: 0 }));
+    await sandbox.probe(this.chain({ topic: source.name, topicId: source.topicId, partition: 0 }, this.steps));
     // The topic of replays is made with the first of them.
     this.membership = await engine.join(
       `millstream.${plan.name}`,
@@ -99,6 +109,41 @@ export class PipelineRunner {
       { assigned: lease => this.assigned(lease), revoked: lease => this.revoked(lease) },
       { start: plan.source.start, ...(signal && { signal }) },
     );
+  }
+
+  /** Whether these could do the work: they are compiled and started where it does no harm. Kind `invalid`, code
+   * MODULE_INIT_FAILED or STATE_REFUSED: why not. */
+  async tryOut(steps: readonly ChainStep[]): Promise<void> {
+    const { plan, sandbox, engine } = this.options;
+    for (const [i, { name, module }] of steps.entries()) {
+      const before = this.steps[i]?.module.state?.version ?? null;
+      const after = module.state?.version ?? null;
+      if (before === after) continue;
+      const said = (version: number | null): string => (version === null ? 'no state' : `state of version ${version}`);
+      throw refused(`step ${name} keeps ${said(before)}, and \`${module.name}\` ${module.version} ${said(after)}`);
+    }
+    const { topicId } = await engine.ensureTopic({ name: plan.source.topic });
+    await sandbox.probe(this.chain({ topic: plan.source.topic, topicId, partition: 0 }, steps));
+  }
+
+  /** From the next commit of each partition on, these do the work: resolves when they do. To be called by one at a time,
+   * after `tryOut`. */
+  async switchTo(steps: readonly ChainStep[]): Promise<void> {
+    this.steps = steps;
+    const switches = [...this.running.values()].map(async ({ lane, lease, totals, isStopped }) => {
+      if (isStopped) {
+        // What was in the way may be gone.
+        this.stopped = null;
+        totals.reset();
+        this.begin(lease, totals, lane.next);
+        return;
+      }
+      const work = this.workOn(lease, totals);
+      // Compiled and started before what is under way must be waited for. What fails here is told by the lane itself.
+      if (!work.state) await work.lane.run(NO_TASK()).catch(() => {});
+      await lane.switchTo(work);
+    });
+    await Promise.all(switches);
   }
 
   /** Drains: no new reads, what is under way is committed. */
@@ -128,8 +173,8 @@ export class PipelineRunner {
     }, freshTotals(0));
   }
 
-  private chain(source: ChainSpec['source']): ChainSpec {
-    const { plan, steps } = this.options;
+  private chain(source: ChainSpec['source'], steps: readonly ChainStep[]): ChainSpec {
+    const { plan } = this.options;
     const outputs = plan.outputs.map(output => ({
       name: output.name,
       topic: output.topic,
@@ -137,51 +182,42 @@ export class PipelineRunner {
       codec: output.codec,
     }));
     const onLine: ChainSpec['onLine'] = line => this.logs.add(line, source.partition);
-    return { pipeline: plan.name, steps, outputs, source, onLine };
+    return { pipeline: plan.name, steps: [...steps], outputs, source, onLine };
   }
 
   private async assigned(lease: Lease): Promise<void> {
-    const { sandbox, clock, taskRecords, plan } = this.options;
-    const { topic, topicId, partition } = lease;
-    const chain = this.chain({ topic, topicId, partition });
-    const isReplay = topic === stepReplayTopic(plan.name);
-    const partitions = this.partitions.get(plan.source.topic) ?? 1;
+    const { plan } = this.options;
+    const { topicId } = lease;
+    const isReplay = this.isReplay(lease);
     if (this.changelog && !isReplay && lease.partitions !== this.changelog.partitions) {
       // From here on keys go to other partitions than those that have their state.
       this.stopped = otherPartitions(this.changelog.name, lease.partitions).message;
       for (const { lane: running } of this.running.values()) running.drain();
       return;
     }
-    const names = plan.outputs.map(output => output.name);
     // A replay that was asked for before the lease was there is not passed over, whatever `source.start` says.
     const start = isReplay ? (lease.position?.next ?? lease.bounds().from) : lease.start;
     const totals = new LaneTotals({
       topicId,
-      outputs: names,
-      steps: chain.steps.map(({ name, module }) => ({ name, sha256: module.sha256.slice(0, DIGEST_DIGITS) })),
+      outputs: plan.outputs.map(output => output.name),
+      steps: digestsOf(this.steps),
       state: lease.position?.state ?? null,
       start,
       changelog: this.changelog && !isReplay ? shortId(this.changelog.topicId) : null,
     });
-    const recalled =
-      this.changelog && !isReplay
-        ? new RecalledLane({
-            sandbox,
-            lease,
-            chain,
-            totals,
-            changelog: { topic: this.changelog.name, topicId: this.changelog.topicId },
-          })
-        : null;
-    const lane =
-      recalled ?? (isReplay ? new ReplayLane({ lease, sandbox, clock, chain, partitions }) : sandbox.openLane(chain));
+    this.begin(lease, totals, start);
+  }
+
+  private begin(lease: Lease, totals: LaneTotals, start: bigint): void {
+    const { clock, taskRecords, plan } = this.options;
+    const { topic, partition } = lease;
+    const isReplay = this.isReplay(lease);
+    const names = plan.outputs.map(output => output.name);
     const runner = new LaneRunner({
       lease,
       totals,
-      lane,
-      ...(recalled && { state: { reset: () => recalled.reset(), idleMs: this.idleMs() } }),
+      work: this.workOn(lease, totals),
       start,
-      lookBack: isReplay ? 0 : lookBackOffsets(chain.steps),
       clock,
       taskRecords,
       samples: () => this.tap.wanted(),
@@ -198,23 +234,39 @@ export class PipelineRunner {
         running.degraded = reason;
       },
     });
-    const running: Running = { lane: runner, lease, totals, degraded: null, done: Promise.resolve() };
-    running.done = this.finish(runner, lane.close.bind(lane), topic, partition);
+    const done = Promise.resolve();
+    const running: Running = { lane: runner, lease, totals, degraded: null, done, isStopped: false };
+    running.done = this.finish(running);
     this.running.set(lease, running);
   }
 
-  private async finish(
-    runner: LaneRunner,
-    closeLane: () => Promise<void>,
-    topic: string,
-    partition: number,
-  ): Promise<void> {
-    const end = await runner.run();
-    if (end.how === 'stopped') {
-      this.stopped = end.reason;
-      this.logger.error(`stopped: ${end.reason}`, { topic, partition, next: String(runner.next) });
+  private isReplay(lease: Lease): boolean {
+    return lease.topic === stepReplayTopic(this.options.plan.name);
+  }
+
+  private workOn(lease: Lease, totals: LaneTotals): LaneWork {
+    const { sandbox, clock, plan } = this.options;
+    const { topic, topicId, partition } = lease;
+    const chain = this.chain({ topic, topicId, partition }, this.steps);
+    const steps = digestsOf(this.steps);
+    if (this.isReplay(lease)) {
+      const partitions = this.partitions.get(plan.source.topic) ?? 1;
+      return { lane: new ReplayLane({ lease, sandbox, clock, chain, partitions }), lookBack: 0, steps };
     }
-    await closeLane();
+    const lookBack = lookBackOffsets(this.steps);
+    if (!this.changelog) return { lane: sandbox.openLane(chain), lookBack, steps };
+    const changelog = { topic: this.changelog.name, topicId: this.changelog.topicId };
+    const lane = new RecalledLane({ sandbox, lease, chain, totals, changelog });
+    return { lane, state: { reset: () => lane.reset(), idleMs: this.idleMs() }, lookBack, steps };
+  }
+
+  private async finish(running: Running): Promise<void> {
+    const { topic, partition } = running.lease;
+    const end = await running.lane.run();
+    if (end.how !== 'stopped') return;
+    running.isStopped = true;
+    this.stopped = end.reason;
+    this.logger.error(`stopped: ${end.reason}`, { topic, partition, next: String(running.lane.next) });
   }
 
   private async revoked(lease: Lease): Promise<void> {
@@ -237,9 +289,8 @@ export class PipelineRunner {
 
   /** The shortest of the steps that set timers; null: none does. */
   private idleMs(): number | null {
-    const { plan, steps } = this.options;
-    const idle = plan.steps.flatMap(({ idleMs = DEFAULT_IDLE_MS }, i) =>
-      steps[i]?.module.state?.timers ? idleMs : [],
+    const idle = this.options.plan.steps.flatMap(({ idleMs = DEFAULT_IDLE_MS }, i) =>
+      this.steps[i]?.module.state?.timers ? idleMs : [],
     );
     return idle.length > 0 ? Math.min(...idle) : null;
   }

@@ -82,6 +82,11 @@ export class ModuleCompiler {
     }
   }
 
+  /** What no lane holds is not kept for one. */
+  forget(spec: ChainSpec): void {
+    for (const key of spec.steps.map(keyOf)) if (!this.holders.has(key)) this.compiled.delete(key);
+  }
+
   async close(): Promise<void> {
     this.closed = true;
     this.idle?.cancel();

@@ -102,6 +102,15 @@ export class ModuleStore {
     return module;
   }
 
+  /** Another store with these too, which were deployed. */
+  with(deployed: readonly { module: StoredModule; isActive: boolean }[]): ModuleStore {
+    const store = new ModuleStore(this.base);
+    for (const [key, module] of this.modules) store.modules.set(key, module);
+    for (const [key, module] of this.active) store.active.set(key, module);
+    for (const { module, isActive } of deployed) store.addDeployed(module, isActive);
+    return store;
+  }
+
   /** Takes a module that was deployed; the active one of its name goes before whatever a folder holds. */
   addDeployed(module: StoredModule, isActive: boolean): void {
     this.modules.set(`${module.name}@${module.version}`, module);

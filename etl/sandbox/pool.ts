@@ -60,7 +60,12 @@ class SlotSandbox implements Sandbox, SlotHost {
 
   async probe(chain: ChainSpec): Promise<void> {
     if (this.isClosed) throw closed();
-    await this.compiler.start(chain);
+    try {
+      await this.compiler.start(chain);
+    } catch (error) {
+      this.compiler.forget(chain);
+      throw error;
+    }
   }
 
   async check(module: StoredModule): Promise<void> {

@@ -60,7 +60,9 @@ export const deploy: Command = {
     const deployed = (await response.json()) as { version: string; sha256: string; abi: string };
     if (values['json'] === true) io.out(`${JSON.stringify({ name, ...deployed })}\n`);
     else io.out(`${name}@${deployed.version} is deployed and active: sha256 ${deployed.sha256.slice(0, 12)}\n`);
-    io.err(`A pipeline that names \`${name}\` takes it when it starts. Back: millstream module rollback ${name}\n`);
+    io.err(
+      `Pipelines that name \`${name}\` take it with their next commit. Back: millstream module rollback ${name}\n`,
+    );
     return EXIT.ok;
   },
 };

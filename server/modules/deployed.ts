@@ -17,7 +17,7 @@ import type { Abi, StoredModule } from '../../etl/sandbox/sandbox.ts';
  *   <name>/versions.json    {active, versions: [{version, sha256, abi, form, size, deployed_at, description, redacts,
  *                           state_version, config_schema}]}, replaced as a whole: the point at which a deploy counts
  *
- * What a pipeline runs is decided when it starts: the active version of a module that it names without one.
+ * What a pipeline runs is the active version of a module that it names without one, from the commit after the deploy on.
  */
 
 export interface DeployedVersion {
@@ -88,8 +88,10 @@ export interface DeployedModulesOptions {
   directory: string;
   disk: Disk;
   clock: Clock;
-  /** Compiles it where it can do no harm; throws kind `invalid`, code MODULE_REFUSED. */
+  /** Before it becomes the active version: throws when it cannot be run, or not by whoever would run it. */
   check: (module: StoredModule) => Promise<void>;
+  /** A version has become the active one. */
+  activated: (name: string) => Promise<void>;
 }
 
 /** Deploys, goes back and removes, one after the other; each is whole on the disk or has not happened. */
@@ -111,6 +113,11 @@ export class DeployedModules {
     return this.modules.get(name) ?? null;
   }
 
+  /** As a pipeline gets it. Kind `invalid`, code BAD_MODULE. */
+  read(name: string, about: DeployedVersion): StoredModule {
+    return readVersion(this.options.directory, name, about);
+  }
+
   /**
    * The bytes become the active version: the one they were before, the named one, or the next whole number. Kind
    * `invalid`, code MODULE_REFUSED; kind `conflict`, code VERSION_EXISTS when that version has other bytes.
@@ -118,12 +125,13 @@ export class DeployedModules {
   deploy(bytes: Uint8Array, about: NewDeploy): Promise<DeployedVersion> {
     return this.inTurn(async () => {
       checkModuleName(about.name);
-      const { abi, form } = inspect(bytes);
+      const inspected = inspect(bytes);
+      const { abi, form } = inspected;
       const sha256 = createHash('sha256').update(bytes).digest('hex');
       const before = this.modules.get(about.name) ?? { name: about.name, active: '', versions: [] };
       const known = before.versions.find(each => each.sha256 === sha256);
       if (known && (about.version === null || about.version === known.version)) {
-        await this.write({ ...before, active: known.version });
+        await this.activate(before, known);
         return known;
       }
       const version = about.version ?? nextVersion(before.versions);
@@ -146,12 +154,16 @@ export class DeployedModules {
         ...(stateVersion === undefined ? {} : { state_version: stateVersion }),
         ...(configSchema ? { config_schema: configSchema } : {}),
       };
-      await this.options.check({ name: about.name, version, sha256, abi, form, bytes, description, redacts });
+      const state = stateNeeds(inspected, stateVersion);
+      const schema = configSchema ? { configSchema } : {};
+      const module = { name: about.name, version, sha256, abi, form, bytes, description, redacts, state, ...schema };
+      await this.options.check(module);
       const { disk, directory } = this.options;
       const folder = join(directory, about.name);
       await makeDirectoryDurably(disk, folder);
       await writeWhole(disk, folder, `${sha256}.wasm`, bytes);
       await this.write({ ...before, active: version, versions: [...before.versions, added] });
+      await this.options.activated(about.name);
       return added;
     });
   }
@@ -167,7 +179,7 @@ export class DeployedModules {
         const message = `version ${module.active} of \`${name}\` is the first: there is nothing to go back to`;
         throw new MillstreamError('invalid', 'UNKNOWN_VERSION', message);
       }
-      return this.write({ ...module, active: target.version });
+      return this.activate(module, target);
     });
   }
 
@@ -192,6 +204,13 @@ export class DeployedModules {
       await this.write({ ...module, versions: module.versions.filter(each => each !== gone) });
       await disk.remove(join(directory, name, `${gone.sha256}.wasm`));
     });
+  }
+
+  private async activate(module: DeployedModule, version: DeployedVersion): Promise<DeployedModule> {
+    await this.options.check(this.read(module.name, version));
+    const written = await this.write({ ...module, active: version.version });
+    await this.options.activated(module.name);
+    return written;
   }
 
   private known(name: string): DeployedModule {

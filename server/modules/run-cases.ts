@@ -1,8 +1,8 @@
-import { z } from 'zod';
 import { asMillstreamError } from '../../core/base/errors.ts';
 import { contains } from '../../etl/definition/json-path.ts';
 import type { Sandbox, StoredModule } from '../../etl/sandbox/sandbox.ts';
 import { type Expected, type ModuleCase, recordOf, recordsOf } from './cases.ts';
+import { configMisfit } from './config-misfit.ts';
 import { type ModuleSetup, openModule, type RecordResult, refusalOf, runRecords } from './run-module.ts';
 
 /** Records that share a batch must not notice each other: the same cases in these sizes give the same. */
@@ -90,12 +90,6 @@ async function runInRow(sandbox: Sandbox, setup: ModuleSetup, one: ModuleCase): 
 function refusalFailures(wanted: string, found: string | null): string[] {
   if (found === null) return [`expected that the config is refused: ${wanted}`];
   return found.includes(wanted) ? [] : [`expected the refusal ${show(wanted)}`, `found    ${show(found)}`];
-}
-
-function configMisfit(module: StoredModule, config: unknown): string | null {
-  if (!module.configSchema) return null;
-  const checked = z.fromJSONSchema(module.configSchema as z.core.JSONSchema.JSONSchema).safeParse(config);
-  return checked.success ? null : z.prettifyError(checked.error).replaceAll('\n', ' ');
 }
 
 function failuresOf({ fail, expect = [] }: ModuleCase, { emitted, failed }: RecordResult): string[] {

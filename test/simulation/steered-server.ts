@@ -49,6 +49,7 @@ async function modules(seed: number, skips: Skips): Promise<void> {
     disk,
     clock: new ManualClock(),
     check: async () => {},
+    activated: async () => {},
   });
   const about = { name: 'pass', version: null };
   const moment = [MODULES, FOLDER][seed % 3];
@@ -66,7 +67,13 @@ async function modules(seed: number, skips: Skips): Promise<void> {
 /** What tells of a version is not there before its bytes. */
 async function moduleBytes(seed: number, skips: Skips): Promise<void> {
   const disk = diskOf(seed, skips);
-  const options = { directory: MODULES, disk, clock: new ManualClock(), check: async () => {} };
+  const options = {
+    directory: MODULES,
+    disk,
+    clock: new ManualClock(),
+    check: async () => {},
+    activated: async () => {},
+  };
   void new DeployedModules(options).deploy(PASSTHROUGH.bytes, { name: 'pass', version: null });
   await untilNamed(disk, /\/versions\.json$/, 1);
   const left = disk.cut({ names: 'some', data: 'lost' }).contents(FOLDER);
