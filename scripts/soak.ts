@@ -47,6 +47,7 @@ const SUITES: Record<string, { file: string; count: number; unit: string; config
   rss: { file: 'test/faults/subscriber-rss.test.ts', count: 10, unit: 'minutes' },
   rebalance: { file: 'test/faults/subscriber-rebalance.test.ts', count: 10, unit: 'cycles' },
   'bigquery-pipeline': { file: 'test/faults/bigquery-kill.test.ts', count: 60, unit: 'kills' },
+  deploy: { file: 'test/faults/deploy.test.ts', count: 100, unit: 'deploys and rollbacks' },
   compaction: {
     file: 'test/core/log/compaction-crash.test.ts',
     count: 1_000,
