@@ -44,7 +44,7 @@ export class SlotLane implements Lane {
   inFlight = 0;
   /** Of answered tasks, for steps that look back. */
   readonly past: PastBatches | null;
-  private readonly slot: Slot;
+  private slot: Slot;
   private readonly now: () => number;
   private readonly whenClosed: () => void;
   /** Why nothing runs here any more. */
@@ -68,6 +68,13 @@ export class SlotLane implements Lane {
     this.whenClosed = whenClosed;
     this.memory = spec.steps.map(() => FRESH_MEMORY);
     this.past = pastOf(spec.steps.map(step => step.lookBack));
+  }
+
+  /** Nothing of it is under way: from now on it goes on there. */
+  moveTo(slot: Slot): void {
+    this.slot = slot;
+    slot.add(this);
+    slot.dispatch();
   }
 
   /** The modules are there: tasks may go. */

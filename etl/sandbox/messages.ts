@@ -87,7 +87,12 @@ export type ProbeMessage =
   | { kind: 'compile'; task: number; bytes: Uint8Array }
   | { kind: 'start'; task: number; chain: ChainMessage };
 
-export type WorkerMessage = RunMessage | ProbeMessage | { kind: 'close'; task: number; lane: number };
+export type WorkerMessage =
+  | RunMessage
+  | ProbeMessage
+  | { kind: 'close'; task: number; lane: number }
+  /** The thread's priority: 19 is the least. */
+  | { kind: 'nice'; task: number; nice: number };
 
 export interface LogLine {
   step: string;

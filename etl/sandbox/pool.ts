@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import type { Clock, Timer } from '../../core/base/clock.ts';
 import type { Logger } from '../../core/base/logger.ts';
 import type { Metrics } from '../../core/base/metrics.ts';
+import { chainKey } from './chain-key.ts';
 import { closed } from './errors.ts';
 import { SlotLane } from './lane.ts';
 import { ModuleCompiler } from './module-compiler.ts';
@@ -23,6 +24,11 @@ export interface SandboxOptions {
 /** The spare leaves the processor to the start of everything else. */
 const SPARE_AFTER_MS = 1000;
 
+/** Kills after which a chain gets a thread of its own. */
+const MOST_KILLS = 2;
+/** How far a chain that stands still is behind the others where there are too few processors (Linux). */
+const NICE = 10;
+
 const NO_STATE: LaneState = { batches: [], partitions: 1, entries: null };
 
 /** Starts the worker threads and, a little later, the warm spare. */
@@ -36,6 +42,9 @@ class SlotSandbox implements Sandbox, SlotHost {
   readonly threadsReplaced;
   private readonly compileCache: string | null;
   private readonly slots: Slot[];
+  /** Kills of chains, and where those with too many run, by chainKey. */
+  private readonly kills = new Map<string, number>();
+  private readonly apart = new Map<string, Slot>();
   private readonly compiler: ModuleCompiler;
   private spare: Thread | null = null;
   private readonly spareTimer: Timer;
@@ -75,7 +84,8 @@ class SlotSandbox implements Sandbox, SlotHost {
 
   openLane(spec: ChainSpec, state?: LaneState): Lane {
     if (this.isClosed) throw closed();
-    const slot = this.slots.reduce((least, s) => (s.lanes.size < least.lanes.size ? s : least));
+    const slot =
+      this.apart.get(chainKey(spec)) ?? this.slots.reduce((least, s) => (s.lanes.size < least.lanes.size ? s : least));
     const lane = new SlotLane(
       ++this.lanes,
       spec,
@@ -93,6 +103,31 @@ class SlotSandbox implements Sandbox, SlotHost {
     return lane;
   }
 
+  offended(chain: ChainSpec): Slot | null {
+    const key = chainKey(chain);
+    const kills = (this.kills.get(key) ?? 0) + 1;
+    this.kills.set(key, kills);
+    if (kills < MOST_KILLS) return null;
+    let slot = this.apart.get(key);
+    if (!slot) {
+      this.logger.warn('A worker was killed for this pipeline more than once: it goes on in one of its own.', {
+        pipeline: chain.pipeline,
+      });
+      slot = new Slot(this, this.takeSpare(), NICE);
+      this.apart.set(key, slot);
+    }
+    return slot;
+  }
+
+  emptied(slot: Slot): void {
+    for (const [key, each] of this.apart) {
+      if (each !== slot) continue;
+      this.apart.delete(key);
+      this.kills.delete(key);
+      void slot.close(closed());
+    }
+  }
+
   takeSpare(): Thread {
     const spare = this.spare && !this.spare.isLost ? this.spare : this.newThread();
     this.spare = this.newThread();
@@ -108,6 +143,7 @@ class SlotSandbox implements Sandbox, SlotHost {
     this.isClosed = true;
     this.spareTimer.cancel();
     const error = closed();
-    await Promise.all([...this.slots.map(slot => slot.close(error)), this.spare?.destroy(), this.compiler.close()]);
+    const slots = [...this.slots, ...this.apart.values()];
+    await Promise.all([...slots.map(slot => slot.close(error)), this.spare?.destroy(), this.compiler.close()]);
   }
 }

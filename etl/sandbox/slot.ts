@@ -5,9 +5,11 @@ import type { Logger } from '../../core/base/logger.ts';
 import type { Counter } from '../../core/base/metrics.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { PHASE } from './cell.ts';
+import { chainKey } from './chain-key.ts';
 import { initFailed } from './errors.ts';
 import type { QueuedTask, SlotLane } from './lane.ts';
 import { MODE, type Reply, type RunMessage } from './messages.ts';
+import type { ChainSpec } from './sandbox.ts';
 import type { Thread } from './thread.ts';
 import { type Activity, readActivity, Watchdog } from './watchdog.ts';
 
@@ -27,6 +29,10 @@ export interface SlotHost {
   /** The warm spare; a new one is made behind it. */
   takeSpare(): Thread;
   threadsReplaced: Counter;
+  /** A guest of this chain stood still, or ended its thread. Where lanes of the chain go on: null: where they are. */
+  offended(chain: ChainSpec): Slot | null;
+  /** Nothing is pinned to it any more. */
+  emptied(slot: Slot): void;
 }
 
 /**
@@ -36,6 +42,7 @@ export interface SlotHost {
 export class Slot {
   readonly lanes = new Set<SlotLane>();
   private readonly host: SlotHost;
+  private readonly nice: number;
   private readonly watchdog: Watchdog;
   private readonly buffers = new BufferPool();
   private thread: Thread;
@@ -43,10 +50,14 @@ export class Slot {
   private attempts = 0;
   private turn = 0;
   private closed = false;
+  /** Whose guest it was that the thread is replaced for. */
+  private offender: SlotLane | null = null;
 
-  constructor(host: SlotHost, thread: Thread) {
+  /** `nice`: its threads step back behind all others by so much. */
+  constructor(host: SlotHost, thread: Thread, nice = 0) {
     this.host = host;
-    this.thread = thread;
+    this.nice = nice;
+    this.thread = this.asNice(thread);
     this.watchdog = new Watchdog({
       clock: host.clock,
       thread: () => this.thread,
@@ -61,8 +72,9 @@ export class Slot {
 
   remove(lane: SlotLane): void {
     this.lanes.delete(lane);
-    if (lane.openIn !== this.thread || this.closed) return;
-    this.thread.run({ kind: 'close', task: 0, lane: lane.id }).catch(() => {});
+    if (this.closed) return;
+    if (lane.openIn === this.thread) this.thread.run({ kind: 'close', task: 0, lane: lane.id }).catch(() => {});
+    if (this.lanes.size === 0) this.host.emptied(this);
   }
 
   /** Sends what may go, the lanes taking turns. */
@@ -211,6 +223,7 @@ export class Slot {
       );
       return;
     }
+    this.offender = lane;
     // Those that come behind it in the other lanes go first now.
     this.turn = [...this.lanes].indexOf(lane) + 1;
     const { first, record, count, origin } = activity;
@@ -242,7 +255,7 @@ export class Slot {
 
   private replaceThread(): void {
     const old = this.thread;
-    this.thread = this.host.takeSpare();
+    this.thread = this.asNice(this.host.takeSpare());
     this.host.threadsReplaced.add();
     // In reverse to the front of their lanes: the order stays.
     for (const { queued } of this.inFlight.splice(0).toReversed()) {
@@ -250,7 +263,26 @@ export class Slot {
       queued.lane.queue.unshift(queued);
     }
     old.destroy().catch(() => {});
+    this.giveUp();
     this.dispatch();
+  }
+
+  /** Lanes whose guests have stood still too often go on in a place of their own. */
+  private giveUp(): void {
+    const { offender } = this;
+    this.offender = null;
+    const to = offender && this.host.offended(offender.spec);
+    if (!to || to === this) return;
+    for (const lane of this.lanes) {
+      if (chainKey(lane.spec) !== chainKey(offender.spec)) continue;
+      this.lanes.delete(lane);
+      lane.moveTo(to);
+    }
+  }
+
+  private asNice(thread: Thread): Thread {
+    if (this.nice > 0) thread.run({ kind: 'nice', task: 0, nice: this.nice }).catch(() => {});
+    return thread;
   }
 
   private forget(attempt: Attempt): boolean {

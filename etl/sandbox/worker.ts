@@ -1,3 +1,6 @@
+import { readlinkSync } from 'node:fs';
+import { setPriority } from 'node:os';
+import { basename } from 'node:path';
 import { workerData } from 'node:worker_threads';
 import { move, transferableSymbol, valueSymbol } from 'piscina';
 import { systemClock } from '../../core/base/clock.ts';
@@ -52,12 +55,24 @@ async function reply(message: WorkerMessage): Promise<unknown> {
       lanes.get(message.lane)?.close();
       lanes.delete(message.lane);
       return { ok: 'done' } satisfies Reply;
+    case 'nice':
+      stepBack(message.nice);
+      return { ok: 'done' } satisfies Reply;
     case 'compile':
       shared.cell[CELL.phase] = PHASE.init;
       return { ok: 'compiled', module: new WebAssembly.Module(message.bytes) } satisfies Reply;
     case 'start':
       await tryOut(new WorkerLane({ chain: message.chain, memory: [], past: null }, shared));
       return { ok: 'done' } satisfies Reply;
+  }
+}
+
+/** Where the system gives priorities to threads, and says which one this is: Linux. Elsewhere nothing happens. */
+function stepBack(nice: number): void {
+  try {
+    setPriority(Number(basename(readlinkSync('/proc/thread-self'))), nice);
+  } catch {
+    // Another system, or one that hides it: the guest only has more of the processor than it might.
   }
 }
 

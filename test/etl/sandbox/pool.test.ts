@@ -55,6 +55,28 @@ test('other lanes of a thread that is killed lose nothing and are blamed for not
   await Promise.all([bad, ...good].map(lane => lane.close()));
 });
 
+test('a chain that has killed its thread twice gets one of its own, and others do not wait for it any more', async () => {
+  const own = testSandbox(1);
+  const lane = (pipeline: string, timeMs: number) =>
+    own.openLane({ ...chainOf([stepOf(guest, { timeMs })]), pipeline });
+  const [bad, other, good] = [lane('bad', 50), lane('bad', 50), lane('good', 5000)];
+  expect((await run(bad, ['L'])).dead?.letters).toMatchObject([{ code: 'TIMEOUT' }]);
+  await run(good, ['a']);
+  // All lanes of the pipeline have moved, and what spins in one of them keeps nobody else.
+  let spinning = true;
+  const spun = run(other, ['b', ...Array<string>(4).fill('L'), 'c']).finally(() => (spinning = false));
+  const results = [];
+  while (spinning && results.length < 50) results.push(await run(good, ['v']));
+  expect(spinning).toBe(true);
+  expect(results.every(result => result.dead === null)).toBe(true);
+  expect(valuesOf(outputOf(await spun))).toEqual(['b', 'c']);
+  await Promise.all([bad, other].map(each => each.close()));
+  // The next of that name begins among the others.
+  const again = lane('bad', 50);
+  expect(valuesOf(outputOf(await run(again, ['d'])))).toEqual(['d']);
+  await own.close();
+});
+
 test('a module that grows its tables is stopped by their maximum', async () => {
   const module = moduleOf(
     assemble(

@@ -29,7 +29,14 @@ test('a worker thread that ends by itself is replaced, busy or idle, and nothing
     return thread;
   };
   const slot = new Slot(
-    { clock: systemClock, logger: silentLogger, takeSpare, threadsReplaced: replaced },
+    {
+      clock: systemClock,
+      logger: silentLogger,
+      takeSpare,
+      threadsReplaced: replaced,
+      offended: () => null,
+      emptied: () => {},
+    },
     takeSpare(),
   );
   const compiler = new ModuleCompiler(systemClock, () => new Thread(null));
