@@ -1,6 +1,3 @@
-import { readlinkSync } from 'node:fs';
-import { setPriority } from 'node:os';
-import { basename } from 'node:path';
 import { workerData } from 'node:worker_threads';
 import { move, transferableSymbol, valueSymbol } from 'piscina';
 import { systemClock } from '../../core/base/clock.ts';
@@ -8,6 +5,7 @@ import { asMillstreamError } from '../../core/base/errors.ts';
 import { CELL, PHASE } from './cell.ts';
 import { FrameHelper } from './frame-helper/frame-helper.ts';
 import type { Reply, RunMessage, WorkerMessage } from './messages.ts';
+import { stepBack } from './step-back.ts';
 import { WorkerLane, type WorkerShared } from './worker-lane.ts';
 
 /*
@@ -64,15 +62,6 @@ async function reply(message: WorkerMessage): Promise<unknown> {
     case 'start':
       await tryOut(new WorkerLane({ chain: message.chain, memory: [], past: null }, shared));
       return { ok: 'done' } satisfies Reply;
-  }
-}
-
-/** Where the system gives priorities to threads, and says which one this is: Linux. Elsewhere nothing happens. */
-function stepBack(nice: number): void {
-  try {
-    setPriority(Number(basename(readlinkSync('/proc/thread-self'))), nice);
-  } catch {
-    // Another system, or one that hides it: the guest only has more of the processor than it might.
   }
 }
 

@@ -52,6 +52,8 @@ const NODE: Record<string, readonly string[]> = {
   // Workers are what the sandbox is made of; their default number comes from the cores.
   'etl/sandbox/': ['node:worker_threads', 'node:os'],
   // Modules are read once, at start, before there is anything to lose; the digest is their version.
+  // The number of its own thread, from /proc.
+  'etl/sandbox/step-back.ts': ['node:fs'],
   'etl/sandbox/module-store.ts': ['node:fs', 'node:path', 'node:crypto'],
   'connectors/file/': ['node:path', 'node:buffer', 'node:crypto'],
   // Is a value text? And the type of a call's stream.

@@ -63,11 +63,11 @@ test('a chain that has killed its thread twice gets one of its own, and others d
   expect((await run(bad, ['L'])).dead?.letters).toMatchObject([{ code: 'TIMEOUT' }]);
   await run(good, ['a']);
   // All lanes of the pipeline have moved, and what spins in one of them keeps nobody else.
-  let spinning = true;
-  const spun = run(other, ['b', ...Array<string>(4).fill('L'), 'c']).finally(() => (spinning = false));
+  const state = { spins: true };
+  const spun = run(other, ['b', ...Array<string>(4).fill('L'), 'c']).finally(() => (state.spins = false));
   const results = [];
-  while (spinning && results.length < 50) results.push(await run(good, ['v']));
-  expect(spinning).toBe(true);
+  while (state.spins && results.length < 50) results.push(await run(good, ['v']));
+  expect(state.spins).toBe(true);
   expect(results.every(result => result.dead === null)).toBe(true);
   expect(valuesOf(outputOf(await spun))).toEqual(['b', 'c']);
   await Promise.all([bad, other].map(each => each.close()));
