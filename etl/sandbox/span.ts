@@ -36,6 +36,14 @@ export class StepInput {
     }
   }
 
+  /** How many records the module is given before the one at `index`. */
+  before(index: number): number {
+    if (!this.skip) return index;
+    let count = 0;
+    for (let i = 0; i < index; i++) if (!this.helper.isTombstone(this.table, i)) count++;
+    return count;
+  }
+
   hasRecords(from: number, to: number): boolean {
     for (let i = from; i < to; i++) if (!this.skip || !this.helper.isTombstone(this.table, i)) return true;
     return false;

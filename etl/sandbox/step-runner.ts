@@ -12,6 +12,7 @@ import { CELL, PHASE } from './cell.ts';
 import type { FrameHelper, Table } from './frame-helper/frame-helper.ts';
 import { type Blame, type ChainStepMessage, MODE, type StepMemory } from './messages.ts';
 import { type Span, StepInput } from './span.ts';
+import type { Unreadable } from './task-input.ts';
 import { StepInstance } from './step-instance.ts';
 import { Accumulator } from './state/accumulator.ts';
 import { CallWrites, TimerDue } from './state/call-writes.ts';
@@ -29,6 +30,8 @@ export interface StepRun extends Destination {
   input: Table;
   partition: number;
   blame: Blame;
+  /** By index of the input: what no module is given. Left out: nothing. */
+  unreadable?: readonly Unreadable[];
   /** No record comes, but the time does: milliseconds since the epoch. Left out: it moves with the records. */
   tick?: number | null;
   /** Offset that a tick is at. */
@@ -119,6 +122,7 @@ export class StepRunner {
     if (writes && guest.reportsProgress !== true && this.step.abi !== 'fluvio')
       memory.mode = Math.max(memory.mode, MODE.single);
     const input = new StepInput(this.helper, run.input, !guest.takesTombstones);
+    if (run.unreadable && run.unreadable.length > 0) this.run = { ...run, blame: this.withUnreadable(run, input) };
     const verdicts = new Verdicts(this.helper, input, run, this.step, memory, writes !== null);
     this.feed = { input, verdicts, timers: null };
     if (run.input.count > 0) await this.runSpans(input.whole);
@@ -127,6 +131,14 @@ export class StepRunner {
       writes.state.time = Math.max(writes.state.time, run.tick);
     }
     return verdicts;
+  }
+
+  /** Whoever cannot be read is condemned without a trial. */
+  private withUnreadable({ blame, unreadable = [] }: StepRun, input: StepInput): Blame {
+    const condemned = unreadable.map(({ index, code, reason }) => {
+      return { step: this.index, ordinal: input.before(index), origin: index, code, reason };
+    });
+    return { ...blame, condemned: [...blame.condemned, ...condemned] };
   }
 
   private get hasTimers(): boolean {

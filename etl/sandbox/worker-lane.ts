@@ -109,8 +109,10 @@ export class WorkerLane {
     helper.reset();
     this.past?.add(batches);
     const tick = end === Number.POSITIVE_INFINITY ? (message.tick ?? null) : null;
-    const source =
-      typeof message.tick === 'number' ? tickTable(helper, message) : listRecords(helper, batches, message.from);
+    const { table: source, unreadable } =
+      typeof message.tick === 'number'
+        ? { table: tickTable(helper, message), unreadable: [] }
+        : listRecords(helper, batches, message.from);
     source.count = Math.min(source.count, end);
     const counts: StepCounts[] = [];
     const letters: Letter[] = [];
@@ -133,6 +135,7 @@ export class WorkerLane {
           routes: chain.outputs.length,
           partition: chain.source.partition,
           blame: message.blame,
+          ...(i === 0 && { unreadable }),
           tick,
           tickOffset: message.from,
         });

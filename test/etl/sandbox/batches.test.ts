@@ -1,7 +1,9 @@
+import { zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { crc32c } from '../../../core/base/crc32c.ts';
 import { partitionFor } from '../../../core/base/murmur2.ts';
 import { CODECS, checkBatch, codecOf, encodeBatch, readRecords } from '../../../core/engine/records.ts';
-import type { Sandbox } from '../../../etl/sandbox/sandbox.ts';
+import type { OnError, Sandbox } from '../../../etl/sandbox/sandbox.ts';
 import { assemble, chainOf, guestText, moduleOf, stepOf } from './guests.ts';
 import { batchOf, outputOf, record, TIME, taskOf, testSandbox, valuesOf } from './harness.ts';
 
@@ -165,6 +167,55 @@ test('a damaged batch is an error of kind data, and the lane takes nothing behin
   await expect(second).rejects.toMatchObject({ kind: 'data', code: 'CORRUPT_BATCH' });
   await expect(lane.run(taskOf([batchOf(['d'])]))).rejects.toMatchObject({ code: 'CORRUPT_BATCH' });
   await lane.close();
+});
+
+/** The same batch with other contents under a CRC that is right, as a broken or hostile producer sends it. */
+function withContents(batch: Uint8Array, codec: number, contents: Uint8Array): Uint8Array {
+  const made = Buffer.concat([batch.subarray(0, 61), contents]);
+  made.writeInt32BE(made.length - 12, 8);
+  made.writeInt16BE(codec, 21);
+  made.writeUInt32BE(crc32c(made.subarray(21)), 17);
+  return made;
+}
+const bomb = (): Uint8Array => {
+  const piece = zstdCompressSync(Buffer.alloc(64 * 1024 * 1024));
+  return Buffer.concat(Array.from({ length: 17 }, () => piece));
+};
+const UNREADABLE: [string, number, () => Uint8Array, RegExp][] = [
+  ['does not decompress', 4, () => Buffer.from('no zstd'), /zstd data does not decompress/],
+  ['unpacks to more than a GiB', 4, bomb, /zstd data does not decompress/],
+  [
+    'is not what its header says',
+    0,
+    () => Buffer.from([0x7f, 1, 2, 3]),
+    /record \d of the batch at offset 2 is damaged/,
+  ],
+  ['holds less than its header says', 0, () => Buffer.alloc(0), /record 1 of the batch at offset 2 is damaged/],
+];
+
+test.each(UNREADABLE)('a batch that %s is one dead letter with its bytes', async (_, codec, contents, reason) => {
+  const first = batchOf(['a', null]);
+  const bad = withContents(batchOf(['b', 'c'], { baseOffset: 2 }), codec, contents());
+  const last = batchOf(['d'], { baseOffset: 4 });
+  const run = async (onError: OnError, from = 0) => {
+    const lane = sandbox.openLane(chainOf([stepOf(guest, { onError }), { ...stepOf(guest), name: 'second' }]));
+    const result = await lane.run(taskOf([first, bad, last], { from }));
+    await lane.close();
+    return result;
+  };
+  const result = await run('dead_letter');
+  expect(valuesOf(outputOf(result))).toEqual(['a', null, 'd']);
+  expect(result.dead?.letters).toMatchObject([{ step: 'step', offset: 2, code: 'CORRUPT_BATCH' }]);
+  expect(result.dead?.letters[0]?.reason).toMatch(reason);
+  const [letter] = readRecords(result.dead?.batch ?? new Uint8Array(0));
+  expect(Buffer.compare(letter?.value ?? Buffer.alloc(0), bad)).toBe(0);
+  expect(result).toMatchObject({ records: 4, ends: { emitted: 3, dead: 1 }, stopped: null });
+  // In the middle of it: a record of it is what was done before.
+  expect((await run('dead_letter', 3)).dead?.letters).toMatchObject([{ offset: 3 }]);
+  expect(valuesOf(outputOf(await run('drop')))).toEqual(['a', null, 'd']);
+  const stopped = await run('stop');
+  expect(valuesOf(outputOf(stopped))).toEqual(['a', null]);
+  expect(stopped.stopped).toMatchObject({ offset: 2, code: 'CORRUPT_BATCH' });
 });
 
 test('a lane goes on after a task that needed very much memory', async () => {

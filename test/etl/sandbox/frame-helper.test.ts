@@ -125,7 +125,7 @@ test('input frames are what DESIGN 6 says, over several batches of all kinds of 
       encodeBatch(randomRecords(1 + random(50)), { baseOffset: 5000 }),
     ];
     const records = plainRecords(batches);
-    const table = listRecords(helper, Buffer.concat(batches), 0);
+    const { table } = listRecords(helper, Buffer.concat(batches), 0);
     expect(table.count).toBe(records.length);
     for (let from = 0; from < table.count; ) {
       const to = helper.raw.plan(table.at, from, table.count, false, 30, 100_000);
@@ -146,7 +146,7 @@ test('output frames become the records sections that plain code builds from them
     helper.reset();
     const batch = encodeBatch(randomRecords(40), { baseOffset: 9 });
     const input = plainRecords([batch]);
-    const table = listRecords(helper, batch, 0);
+    const { table } = listRecords(helper, batch, 0);
     const out: Out[] = input.flatMap(({ body }, index) =>
       Array.from({ length: random(4) }, () => ({
         index,
@@ -187,7 +187,7 @@ test('output frames become the records sections that plain code builds from them
 test('lists are merged by origin, the earlier step first', () => {
   const helper = new FrameHelper();
   const batch = encodeBatch(randomRecords(10));
-  const table = listRecords(helper, batch, 0);
+  const { table } = listRecords(helper, batch, 0);
   const { body } = plainRecords([batch])[0] as Plain;
   const take = (indexes: number[], route: number): Table => {
     const { next, left } = tables(helper);
@@ -232,7 +232,7 @@ test('a damaged output frame is found out or is a sound one: nothing else, in 20
   let faults = 0;
   for (let round = 0; round < 20_000; round++) {
     helper.reset();
-    const table = listRecords(helper, input, 0);
+    const { table } = listRecords(helper, input, 0);
     const { next, left } = tables(helper);
     const damaged = Buffer.from(random(8) === 0 ? frame.subarray(0, random(frame.length)) : frame);
     for (let n = random(3); n >= 0 && damaged.length > 0; n--) damaged[random(damaged.length)] = random(256);
@@ -294,7 +294,7 @@ test('a null value is a tombstone, an empty one is not', () => {
   const batch = encodeBatch(
     [null, Buffer.alloc(0), Buffer.from('a')].map(value => ({ timestamp: 1, key: null, value })),
   );
-  const table = listRecords(helper, batch, 0);
+  const { table } = listRecords(helper, batch, 0);
   expect([0, 1, 2].map(i => helper.isTombstone(table, i))).toEqual([true, false, false]);
   expect(readVarint(helper.bodyOf(helper.entry(table, 0)), { offset: 1 })).toBe(-1);
 });
