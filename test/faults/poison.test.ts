@@ -125,7 +125,10 @@ test('a hostile module costs its own records and nobody else anything', { timeou
     expect(await world.deploy('poison', neverStarts())).toBe(422);
     let taken = 0;
     for (let n = 0; n < count; n++) {
-      const status = await world.deploy('damaged', damaged(guest, () => random.float()));
+      const status = await world.deploy(
+        'damaged',
+        damaged(guest, () => random.float()),
+      );
       expect([201, 400, 422]).toContain(status);
       if (status !== 201) continue;
       taken++;
@@ -135,6 +138,7 @@ test('a hostile module costs its own records and nobody else anything', { timeou
     }
     feeding.over = true;
     await fed;
+    const growth = peakResidentBytes(server.pid()) - before;
     const speed = count > 100 ? await speeds(world) : null;
 
     const well = new TopicReader('well.out', 1);
@@ -150,7 +154,6 @@ test('a hostile module costs its own records and nobody else anything', { timeou
     expect(read.length).toBe(world.sent);
     expect(read.findIndex((value, i) => value !== String(i))).toBe(-1);
     expect(await world.shown('well')).toMatchObject({ state: 'running', deadLetters: { records: 0 } });
-    const growth = peakResidentBytes(server.pid()) - before;
     const figures = { damaged: count, taken, well: world.sent, growthMib: Math.round(growth / MIB), ...speed };
     report('poison', figures);
     expect(growth).toBeLessThan(MOST_GROWTH);
