@@ -15,6 +15,7 @@ import { KafkaEngine } from '../core/engine/kafka.ts';
 import { DirectoryLock } from '../core/log/directory-lock.ts';
 import { openLocalLogStore } from '../core/log/local-log-store.ts';
 import { openSandbox } from '../etl/sandbox/pool.ts';
+import type { Sandbox } from '../etl/sandbox/sandbox.ts';
 import { type HttpServer, startHttpServer } from './api/http/http-server.ts';
 import { type KafkaListener, startKafkaListener } from './api/kafka-listener.ts';
 import { brokerConfigOf, declareTopics, nodeIdOf } from './broker-config.ts';
@@ -100,8 +101,12 @@ export async function compose(settings: Settings, version: string, logger: Logge
     // Set by bin/millstream.js: workers load the same sources, so they start three times as fast from its cache.
     const cache = getCompileCacheDir();
     const compileCache = cache === undefined ? {} : { compileCache: dirname(cache) };
-    const sandbox = openSandbox({ workers: config.etl.workers, clock, logger, metrics, ...compileCache });
+    const workers = { clock, logger, metrics, ...compileCache };
+    const sandbox = openSandbox({ ...workers, workers: config.etl.workers });
     closers.push(() => sandbox.close());
+    // A worker of its own, made with the first shadow.
+    let beside: Sandbox | null = null;
+    closers.push(async () => beside?.close());
     const directory = deployedDirectory(resolve(baseDirectory, config.broker.data_dir));
     const pipelines: Pipeline[] = [];
     const modules: DeployedModules = new DeployedModules({
@@ -153,12 +158,13 @@ export async function compose(settings: Settings, version: string, logger: Logge
       stored,
       ...(place !== undefined && { place }),
       ...(backlog && { backlog }),
+      shadowSandbox: () => (beside ??= openSandbox({ ...workers, workers: 1 })),
     };
     const sinkTypes = sinkConnectors();
     const sourceTypes = sourceConnectors();
-    for (const { plan, steps } of config.etl.enabled ? project.pipelines : []) {
+    for (const { plan, steps, shadows } of config.etl.enabled ? project.pipelines : []) {
       const taskRecords = config.etl.batch_records;
-      pipelines.push(new Pipeline({ ...parts, plan, steps, sinkTypes, sourceTypes, taskRecords }));
+      pipelines.push(new Pipeline({ ...parts, plan, steps, shadows, sinkTypes, sourceTypes, taskRecords }));
     }
     closers.push(() => Promise.all(pipelines.map(pipeline => pipeline.stop())));
     if (backlog) {

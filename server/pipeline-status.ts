@@ -1,4 +1,5 @@
 import type { LastDeadLetter, StepStatus } from '../etl/runner/counts.ts';
+import type { ShadowReport } from '../etl/runner/shadow.ts';
 import type { TapEvent } from '../etl/runner/tap.ts';
 
 /** What `GET /api/v1/pipelines` says of one pipeline. Counts are of this process's life and add up:
@@ -19,7 +20,7 @@ export interface PipelineStatus {
   /** Records taken from the source topic, and how many wait there. */
   records: number;
   lag: number;
-  steps: (StepStatus & { module: string; version: string; sha256: string })[];
+  steps: (StepStatus & { module: string; version: string; sha256: string; shadow: ShadowReport | null })[];
   outputs: { name: string; topic: string; records: number; total: number }[];
   sinks: SinkStatusLine[];
   deadLetters: {

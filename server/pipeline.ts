@@ -14,6 +14,7 @@ import { type RunningSource, startSource } from '../connectors/runtime/source-ru
 import { deadLetterSpec, type PipelinePlan, type SinkPlan } from '../etl/definition/plan.ts';
 import { PipelineRunner } from '../etl/runner/pipeline-runner.ts';
 import type { ModuleLogs } from '../etl/runner/module-logs.ts';
+import type { ShadowPlan } from '../etl/runner/shadow.ts';
 import type { Tap } from '../etl/runner/tap.ts';
 import { keyOf } from '../etl/runner/totals.ts';
 import type { ChainStep, Sandbox } from '../etl/sandbox/sandbox.ts';
@@ -23,6 +24,9 @@ export interface PipelineParts {
   plan: PipelinePlan;
   /** The plan's steps with their modules. */
   steps: ChainStep[];
+  /** What is tried beside them; left out: nothing. */
+  shadows?: readonly ShadowPlan[];
+  shadowSandbox?: () => Sandbox;
   engine: Engine;
   sandbox: Sandbox;
   sinkTypes: Map<string, SinkConnector>;
@@ -183,6 +187,7 @@ export class Pipeline {
         module: steps[i]?.module.name ?? '',
         version: steps[i]?.module.version ?? '',
         sha256: steps[i]?.module.sha256 ?? '',
+        shadow: this.runner?.shadows.find(shadow => shadow.plan.step === i)?.report ?? null,
       })),
       outputs:
         plan.steps.length === 0

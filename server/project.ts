@@ -8,6 +8,7 @@ import { parseToml } from '../core/config/toml.ts';
 import type { ModuleCatalog } from '../etl/definition/module-ref.ts';
 import type { PipelinePlan } from '../etl/definition/plan.ts';
 import { type ReadOptions, type ReadResult, readPipeline } from '../etl/definition/read-pipeline.ts';
+import type { ShadowPlan } from '../etl/runner/shadow.ts';
 import { ModuleStore } from '../etl/sandbox/module-store.ts';
 import type { ChainStep, StoredModule } from '../etl/sandbox/sandbox.ts';
 import { deployedDirectory, readDeployed, readVersion } from './modules/deployed.ts';
@@ -36,6 +37,7 @@ export interface ReadPipelineFile extends ReadResult {
 export interface RunnablePipeline {
   plan: PipelinePlan;
   steps: ChainStep[];
+  shadows: ShadowPlan[];
 }
 
 /** The modules of `modules_dir`, over the package's own. */
@@ -151,6 +153,14 @@ export function chainStep(step: PipelinePlan['steps'][number], module: StoredMod
   };
 }
 
+function shadowsOf(plan: PipelinePlan, modules: ModuleStore, settings: Settings): ShadowPlan[] {
+  return plan.steps.flatMap((step, i) => {
+    const { shadow } = step;
+    const module = shadow && modules.get(shadow.module.name, shadow.module.version, shadow.module.sha256);
+    return shadow && module ? [{ step: i, with: chainStep(step, module, settings), sample: shadow.sample }] : [];
+  });
+}
+
 /** Everything that `start` runs. Kind `invalid`, code BAD_PIPELINE when a file has errors: all of them are shown. */
 export function loadProject(
   settings: Settings,
@@ -174,7 +184,11 @@ export function loadProject(
   refuseTwins(plans);
   const warnings = shown('warning');
   return {
-    pipelines: plans.map(plan => ({ plan, steps: chainSteps(plan, modules, settings) })),
+    pipelines: plans.map(plan => ({
+      plan,
+      steps: chainSteps(plan, modules, settings),
+      shadows: shadowsOf(plan, modules, settings),
+    })),
     warnings: warnings === '' ? [] : [warnings],
   };
 }

@@ -72,6 +72,10 @@ function stepOf(step: PipelineFile['step'][number], index: number, checker: Chec
       checkState(found, path, checker);
       schema = found.configSchema ?? null;
       config = checkModuleConfig(found, step.config, [...path, 'config'], checker);
+      if (step.shadow && found.state) {
+        const why = 'its state has no second hand';
+        checker.error([...path, 'shadow'], `\`${ref.name}\` keeps state: nothing can be tried beside it`, why, 'key');
+      }
       if (step.look_back && found.abi !== 'fluvio') {
         const why = 'only Fluvio SmartModules look back';
         checker.error([...path, 'look_back'], `\`${ref.name}\` does not look back`, why, 'key');
@@ -97,8 +101,26 @@ function stepOf(step: PipelineFile['step'][number], index: number, checker: Chec
     maxFailuresInARow: step.max_failures?.in_a_row ?? null,
     stateBytes: step.limits.state,
     idleMs: step.idle_after,
+    ...(step.shadow && { shadow: shadowOf(step.shadow, [...path, 'shadow'], checker) }),
     ...(step.look_back && { lookBack: { last: step.look_back.last ?? null, ageMs: step.look_back.age ?? null } }),
   };
+}
+
+function shadowOf(
+  { module: text, sample }: NonNullable<PipelineFile['step'][number]['shadow']>,
+  path: Path,
+  checker: Checker,
+): NonNullable<StepPlan['shadow']> {
+  const module = parseModuleRef(text) ?? { name: text, version: null, sha256: null };
+  if (checker.isUnresolved([...path, 'module'])) return { module, sample };
+  const found = checker.findModule(module);
+  if (typeof found === 'string') checker.error([...path, 'module'], found);
+  else if (!found) checker.error([...path, 'module'], `there is no module that fits "${text}"`);
+  else if (found.state) {
+    const why = 'what it would keep could not be taken back';
+    checker.error([...path, 'module'], `\`${found.name}\` keeps state: it cannot be tried beside another`, why);
+  }
+  return { module, sample };
 }
 
 /** Keys of a step that mean nothing to this module. */

@@ -64,6 +64,8 @@ export interface StepPlan {
   idleMs?: number;
   /** Left out: the module is shown nothing of the past. */
   lookBack?: LookBack;
+  /** Another module that is tried beside it. */
+  shadow?: { module: StepPlan['module']; sample: number };
 }
 
 export interface OutputPlan {

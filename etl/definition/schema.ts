@@ -66,6 +66,15 @@ const stepSchema = z.strictObject({
     .refine(({ last, age }) => last !== undefined || age !== undefined, 'write `last`, `age` or both')
     .optional()
     .describe('What a Fluvio SmartModule with look_back is shown of the source topic before it begins.'),
+  shadow: z
+    .strictObject({
+      module: z.string().min(1).describe('As `module`: "x@2".'),
+      sample: z.number().gt(0).max(1).default(0.05).describe('Which part of the tasks it is given too. Default 0.05.'),
+    })
+    .optional()
+    .describe(
+      'Another module that is tried on some of the records, with the same config; it emits nothing, and differences are told.',
+    ),
   config: z
     .record(z.string(), z.unknown())
     .default({})

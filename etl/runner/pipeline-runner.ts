@@ -2,12 +2,13 @@ import type { Clock } from '../../core/base/clock.ts';
 import { asMillstreamError } from '../../core/base/errors.ts';
 import type { Logger } from '../../core/base/logger.ts';
 import type { Metrics } from '../../core/base/metrics.ts';
+import type { Random } from '../../core/base/random.ts';
 import type { Append, Engine, Lease, Membership, TopicInfo } from '../../core/engine/engine.ts';
 import { DIGEST_DIGITS } from '../../core/engine/lineage.ts';
 import { stepReplayTopic } from '../../core/engine/replay.ts';
 import { deadLetterSpec, type PipelinePlan, stateSpec } from '../definition/plan.ts';
 import { reachOf } from '../sandbox/past-batches.ts';
-import type { ChainSpec, ChainStep, LaneTask, Sandbox, TaskResult } from '../sandbox/sandbox.ts';
+import type { ChainSpec, ChainStep, Lane, LaneTask, Sandbox, TaskResult } from '../sandbox/sandbox.ts';
 import { refused } from '../sandbox/state/changelog.ts';
 import { PipelineCounts } from './counts.ts';
 import { LaneTotals } from './lane-totals.ts';
@@ -15,6 +16,7 @@ import { LaneRunner, type LaneWork } from './lane-runner.ts';
 import { RecalledLane, shortId } from './recalled-lane.ts';
 import { deadAppends, ReplayLane } from './replay.ts';
 import { ModuleLogs } from './module-logs.ts';
+import { Shadow, ShadowedLane, type ShadowPlan } from './shadow.ts';
 import { Tap } from './tap.ts';
 import { freshTotals, sumTotals, type Totals } from './totals.ts';
 
@@ -36,6 +38,11 @@ export interface PipelineRunnerOptions {
   metrics: Metrics;
   /** Merge limit of a task. */
   taskRecords: number;
+  /** What is tried beside the steps' modules; left out: nothing. */
+  shadows?: readonly ShadowPlan[];
+  /** Where that runs: whatever it does, the pipeline does not wait for it. */
+  shadowSandbox?: () => Sandbox;
+  random: Random;
   /** Why nothing may be written now; null when it may. Left out: it always may. */
   held?: () => string | null;
 }
@@ -57,6 +64,7 @@ export class PipelineRunner {
   readonly counts: PipelineCounts;
   readonly tap: Tap;
   readonly logs: ModuleLogs;
+  readonly shadows: readonly Shadow[];
   private readonly options: PipelineRunnerOptions;
   /** With the modules that do the work now. */
   private steps: readonly ChainStep[];
@@ -75,6 +83,8 @@ export class PipelineRunner {
     this.logger = logger.with({ pipeline: plan.name });
     this.tap = new Tap(clock);
     this.logs = new ModuleLogs(clock);
+    const { random, shadows = [] } = options;
+    this.shadows = shadows.map(each => new Shadow(each, plan.name, { random, logger: this.logger, metrics }));
     const names = plan.outputs.map(output => output.name);
     this.counts = new PipelineCounts(
       plan.name,
@@ -91,7 +101,10 @@ export class PipelineRunner {
     const source = await engine.ensureTopic({ name: plan.source.topic }, signal);
     this.partitions.set(source.name, source.partitions);
     const isStateful = this.steps.some(({ module }) => module.state);
-    if (isStateful) this.changelog = await this.ensureChangelog(source.partitions);
+    if (isStateful) {
+      this.changelog = await this.ensureChangelog(source.partitions);
+      for (const shadow of this.shadows) shadow.failed('a step of the pipeline keeps state, which has no second hand');
+    }
     for (const output of plan.outputs) {
       const wanted = output.partitions ?? source.partitions;
       const configs: Record<string, string> =
@@ -254,10 +267,22 @@ export class PipelineRunner {
       return { lane: new ReplayLane({ lease, sandbox, clock, chain, partitions }), lookBack: 0, steps };
     }
     const lookBack = lookBackOffsets(this.steps);
-    if (!this.changelog) return { lane: sandbox.openLane(chain), lookBack, steps };
+    if (!this.changelog) return { lane: this.withShadows(sandbox.openLane(chain), chain), lookBack, steps };
     const changelog = { topic: this.changelog.name, topicId: this.changelog.topicId };
     const lane = new RecalledLane({ sandbox, lease, chain, totals, changelog });
     return { lane, state: { reset: () => lane.reset(), idleMs: this.idleMs() }, lookBack, steps };
+  }
+
+  private withShadows(lane: Lane, chain: ChainSpec): Lane {
+    const sandbox = this.options.shadowSandbox;
+    if (!sandbox || this.shadows.length === 0) return lane;
+    const beside = this.shadows.map(shadow => {
+      const steps = chain.steps.with(shadow.plan.step, shadow.plan.with);
+      const { onLine: _, ...spec } = chain;
+      return { shadow, lane: sandbox().openLane({ ...spec, steps }) };
+    });
+    const names = chain.outputs.map(({ name }) => name);
+    return new ShadowedLane(lane, beside, names, chain.source.partition);
   }
 
   private async finish(running: Running): Promise<void> {

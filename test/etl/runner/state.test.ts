@@ -105,6 +105,7 @@ function runnerOn(engine: EmbeddedEngine, sandbox: Sandbox, steps: ChainStep[]):
     logger,
     metrics: new Metrics(),
     taskRecords: 5,
+    random: systemRandom,
   });
 }
 
