@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { crc32c } from '../../../core/base/crc32c.ts';
 import { encodeBatch } from '../../../core/engine/records.ts';
 import type { Audit } from '../../../server/lineage/audit-types.ts';
 import type { Trace } from '../../../server/lineage/trace-types.ts';
@@ -185,6 +186,22 @@ describe('millstream audit', () => {
     ]);
   });
 
+  it('counts a batch that cannot be read as the one record that it was taken for', async () => {
+    const values = ['i', 'j'].map(value => ({ timestamp: 1_700_000_000_000, key: null, value: Buffer.from(value) }));
+    const batch = Buffer.from(encodeBatch(values));
+    // The codec is zstd by the header, and the contents are not.
+    batch.writeInt16BE(4, 21);
+    batch.writeUInt32BE(crc32c(batch.subarray(21)), 17);
+    await project.server.broker.appendBatch('orders', 0, batch).durable;
+    await produce('orders', 'k');
+    const { counts } = await until(
+      () => audited('orders'),
+      answer => (answer.counts[0]?.in ?? 0) >= 10,
+    );
+    expect(counts[0]).toMatchObject({ of: 'orders/0', in: 10, emitted: 5, dead: 2, letters: 2 });
+    expect(await differing('orders')).toEqual([]);
+  });
+
   it('finds a record that a foreign producer wrote into an output', async () => {
     await produce('second.suspect', 'not from here');
     const { code, out } = await run('audit', 'second');
@@ -198,13 +215,14 @@ describe('millstream audit', () => {
     const { broker } = project.server;
     // Somebody moves the position over records that were never processed, and leaves the state as it is.
     await produce('orders', 'h');
-    await committed('orders', 'orders', 9);
+    const end = broker.log('orders', 0)?.endOffset ?? 0;
+    await committed('orders', 'orders', end);
     const before = broker.committedOffset('millstream.orders', 'orders', 0);
     await project.server.pipelines[0]?.stop();
     await produce('orders', 'lost');
-    await broker.commitOffset('millstream.orders', 'orders', 0, { offset: 10, metadata: before?.metadata ?? '' });
+    await broker.commitOffset('millstream.orders', 'orders', 0, { offset: end + 1, metadata: before?.metadata ?? '' });
     expect(await differing('orders')).toEqual(['source records taken: orders/0']);
-    await broker.commitOffset('millstream.orders', 'orders', 0, { offset: 8, metadata: before?.metadata ?? '' });
+    await broker.commitOffset('millstream.orders', 'orders', 0, { offset: end - 1, metadata: before?.metadata ?? '' });
     expect(await differing('orders')).toEqual([
       'source records taken: orders/0',
       'commits follow each other: orders/0',
