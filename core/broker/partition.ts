@@ -1,3 +1,4 @@
+import { Bag } from '../base/bag.ts';
 import type { Clock } from '../base/clock.ts';
 import { MillstreamError } from '../base/errors.ts';
 import type { BatchHeader } from '../log/batch.ts';
@@ -7,17 +8,17 @@ import { encodeMarker, type MarkerOptions } from '../log/marker.ts';
 import { ProducerState } from './producer-state.ts';
 import type { Topic } from './topics.ts';
 
+const DONE = Promise.resolve();
+
 /** One partition: its log and what its producers wrote. */
 export class Partition {
   readonly topic: Topic;
   readonly index: number;
   readonly log: PartitionLog;
   readonly producers: ProducerState;
-  /** Base offsets of appends that are not durable yet: a retried batch waits for its original. */
-  private readonly inFlight = new Map<number, Promise<void>>();
-  /** The newest append of each producer that is not durable yet. */
-  private readonly unsynced = new Map<number, Promise<void>>();
-  private readonly closeListeners = new Set<() => void>();
+  /** Appends of producers that are not durable yet, in order: a retried batch waits for its original. */
+  private readonly inFlight = new Bag<{ baseOffset: number; producerId: number; durable: Promise<void> }>();
+  private readonly closeListeners = new Bag<() => void>();
   private closed = false;
 
   private constructor(topic: Topic, index: number, log: PartitionLog, producers: ProducerState) {
@@ -53,7 +54,7 @@ export class Partition {
         baseOffset: original.firstOffset,
         lastOffset: original.lastOffset,
         appendTime: -1,
-        durable: this.inFlight.get(original.firstOffset) ?? Promise.resolve(),
+        durable: this.inFlight.findLast(({ baseOffset }) => baseOffset === original.firstOffset)?.durable ?? DONE,
       };
     }
     admit();
@@ -72,38 +73,25 @@ export class Partition {
 
   /** Resolves when everything that the producer wrote so far is durable; rejects when its sync failed. */
   durable(producerId: number): Promise<void> {
-    return this.unsynced.get(producerId) ?? Promise.resolve();
+    return this.inFlight.findLast(append => append.producerId === producerId)?.durable ?? DONE;
   }
 
   /** Remembers an append of a producer until it is durable. */
   follow(appended: Appended, headers: readonly BatchHeader[]): void {
     const producerId = headers[0]?.producerId ?? -1;
     if (producerId < 0) return;
-    const { durable } = appended;
-    this.unsynced.set(producerId, durable);
-    durable.then(
-      () => {
-        if (this.unsynced.get(producerId) === durable) this.unsynced.delete(producerId);
-      },
-      () => {},
-    );
-    this.inFlight.set(appended.baseOffset, appended.durable);
-    appended.durable.then(
-      () => this.inFlight.delete(appended.baseOffset),
-      // It stays: whether the bytes are there is unknown, so a retry must fail like the original.
-      () => {},
-    );
+    const { baseOffset, durable } = appended;
+    // After a failed sync it stays: whether the bytes are there is unknown, so a retry must fail like the original.
+    durable.then(this.inFlight.add({ baseOffset, producerId, durable }), () => {});
   }
 
   onClose(listener: () => void): () => void {
-    this.closeListeners.add(listener);
-    return () => this.closeListeners.delete(listener);
+    return this.closeListeners.add(listener);
   }
 
   /** The topic is deleted: wakes whoever waits for records. */
   close(): void {
     this.closed = true;
-    for (const listener of this.closeListeners) listener();
-    this.closeListeners.clear();
+    for (const listener of this.closeListeners.take()) listener();
   }
 }

@@ -1,3 +1,4 @@
+import { Bag } from '../base/bag.ts';
 import type { Clock } from '../base/clock.ts';
 import type { BatchHeader } from '../log/batch.ts';
 import { isControl, isTransactional } from '../log/batch.ts';
@@ -19,7 +20,7 @@ export class ProducerState implements LogObserver {
   private readonly clock: Clock;
   private readonly entries = new Map<number, ProducerEntry>();
   /** Producers with an open transaction, oldest first: a transaction begins at the log's end. */
-  private readonly open = new Map<number, ProducerEntry>();
+  private readonly open = new Bag<ProducerEntry>();
   private aborted: AbortedTransaction | null = null;
 
   constructor(clock: Clock) {
@@ -36,11 +37,11 @@ export class ProducerState implements LogObserver {
 
   restore(snapshot: Uint8Array | null): void {
     this.entries.clear();
-    this.open.clear();
+    this.open.take();
     const entries = snapshot ? decodeProducerSnapshot(snapshot) : [];
     for (const entry of entries) this.entries.set(entry.producerId, entry);
     for (const entry of entries.toSorted((a, b) => a.openFrom - b.openFrom)) {
-      if (entry.openFrom >= 0) this.open.set(entry.producerId, entry);
+      if (entry.openFrom >= 0) this.open.add(entry);
     }
   }
 
@@ -74,7 +75,7 @@ export class ProducerState implements LogObserver {
     }
     if (isTransactional(header) && entry.openFrom < 0) {
       entry.openFrom = header.baseOffset;
-      this.open.set(entry.producerId, entry);
+      this.open.add(entry);
     }
     // Positions that are committed in a transaction have no sequence.
     if (header.baseSequence < 0) return;
@@ -91,7 +92,7 @@ export class ProducerState implements LogObserver {
     const { producerId, openFrom } = entry;
     entry.coordinatorEpoch = marker.coordinatorEpoch;
     entry.openFrom = -1;
-    if (!this.open.delete(producerId) || marker.kind === 'commit') return;
+    if (!this.open.remove(entry) || marker.kind === 'commit') return;
     const lastStableOffset = this.firstOpenOffset() ?? offset + 1;
     this.aborted = { producerId, firstOffset: openFrom, lastOffset: offset, lastStableOffset };
   }
@@ -108,13 +109,12 @@ export class ProducerState implements LogObserver {
   }
 
   firstOpenOffset(): number | null {
-    for (const { openFrom } of this.open.values()) return openFrom;
-    return null;
+    return this.open.first()?.openFrom ?? null;
   }
 
   /** Producers with an open transaction here. */
   openTransactions(): ProducerEntry[] {
-    return [...this.open.values()];
+    return this.open.all;
   }
 
   /** The sequence that the producer's next batch must have. */
@@ -144,7 +144,7 @@ export class ProducerState implements LogObserver {
         if (original) return original;
       }
       const fresh = epoch === -1;
-      if (!isTransactional(header) && this.open.has(header.producerId)) {
+      if (!isTransactional(header) && (this.entries.get(header.producerId)?.openFrom ?? -1) >= 0) {
         throw refused('INVALID_TXN_STATE', `Producer ${header.producerId} has an open transaction here.`);
       }
       if (header.producerEpoch < epoch) {

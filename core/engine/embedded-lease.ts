@@ -1,3 +1,4 @@
+import { Bag } from '../base/bag.ts';
 import { MillstreamError } from '../base/errors.ts';
 import { committedBatches } from '../log/committed-batches.ts';
 import type { PartitionLog } from '../log/log.ts';
@@ -18,7 +19,7 @@ export interface LeaseOptions {
   log: PartitionLog;
   start: 'earliest' | 'latest';
   /** The commits of the whole group that are not decided, those of leases that are over among them. Never reject. */
-  undecided: Set<Promise<unknown>>;
+  undecided: Bag<Promise<unknown>>;
 }
 
 /** A lease on one partition of our own broker. Reads end at the last stable offset. */
@@ -35,6 +36,8 @@ export class EmbeddedLease implements Lease {
   private readonly options: LeaseOptions;
   private readonly commits: LeaseCommits;
   private readonly empty = new EmptyRange();
+  /** Reads that wait; told when the lease is over. */
+  private readonly waits = new Bag<() => void>();
 
   /** Takes the partition over. What its last owner had still under way is decided before its position is read. */
   static async take(options: LeaseOptions): Promise<EmbeddedLease> {
@@ -71,6 +74,7 @@ export class EmbeddedLease implements Lease {
   /** Fences the lease: reads end, commits are refused. */
   end(): void {
     this.over.abort();
+    for (const finish of this.waits.take()) finish();
   }
 
   async read(from: bigint, maxBytes: number): Promise<Chunk> {
@@ -112,7 +116,7 @@ export class EmbeddedLease implements Lease {
 
   async peers(): Promise<Peer[]> {
     const { host, group, undecided } = this.options;
-    await Promise.all(undecided);
+    await Promise.all(undecided.all);
     return host
       .committedOffsets(group)
       .map(({ topic, partition, committed }) => ({ topic, partition, position: positionOf(committed) }));
@@ -120,7 +124,7 @@ export class EmbeddedLease implements Lease {
 
   async recall(topic: string): Promise<Uint8Array[]> {
     const { host, partition, undecided } = this.options;
-    await Promise.all(undecided);
+    await Promise.all(undecided.all);
     const log = host.partitionLog(topic, partition);
     if (!log) throw unknownPartition(topic, partition);
     // A commit that was answered has its marker. What lies above is a commit of ours that failed and is not ended yet.
@@ -138,7 +142,7 @@ export class EmbeddedLease implements Lease {
   commit(commit: Commit): Promise<{ ranges: OffsetRange[] }> {
     const done = this.commits.commit(commit);
     const { undecided } = this.options;
-    const decided: Promise<unknown> = done.catch(() => {}).finally(() => undecided.delete(decided));
+    const decided: Promise<unknown> = done.catch(() => {}).finally(() => undecided.remove(decided));
     undecided.add(decided);
     return done;
   }
@@ -148,13 +152,13 @@ export class EmbeddedLease implements Lease {
     return new Promise(resolve => {
       const finish = (): void => {
         unsubscribe();
-        this.signal.removeEventListener('abort', finish);
+        forget();
         resolve();
       };
       const unsubscribe = log.onStableAdvance(() => {
         if (log.lastStableOffset > offset) finish();
       });
-      this.signal.addEventListener('abort', finish, { once: true });
+      const forget = this.waits.add(finish);
       // It may have moved between the check and the subscription, or the lease may be over.
       if (log.lastStableOffset > offset || this.signal.aborted) finish();
     });

@@ -1,3 +1,4 @@
+import { Bag } from '../base/bag.ts';
 import type { Logger } from '../base/logger.ts';
 import { EmbeddedLease } from './embedded-lease.ts';
 import type { Engine, JoinOptions, LeaseHandler, Membership, TopicInfo, TopicSpec } from './engine.ts';
@@ -62,7 +63,7 @@ class Group {
   private readonly host: EngineHost;
   private readonly logger: Logger;
   private readonly epochs = new Map<string, number>();
-  private readonly undecided = new Set<Promise<unknown>>();
+  private readonly undecided = new Bag<Promise<unknown>>();
   private memberCount = 0;
   /** Rebalances run one behind the other. */
   private tail: Promise<void> = Promise.resolve();

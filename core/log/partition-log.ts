@@ -60,7 +60,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
   /** When the active segment got its first batch; null while it is empty. */
   private activeSince: number | null;
   /** Segments with bytes that no completed sync covers. */
-  private dirty = new Set<Segment>();
+  private dirty: Segment[] = [];
   private directoryDirty = false;
   private readonly upkeep: Upkeep;
   private readonly compaction: LogCompaction;
@@ -101,7 +101,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
       context,
       { name, directory, segments, upkeep, startOffset: recovered.startOffset },
       segment => {
-        this.dirty.delete(segment);
+        this.dirty = this.dirty.filter(other => other !== segment);
         this.aborted.removeBelow(segment.endOffset);
       },
     );
@@ -136,7 +136,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
 
   /** Whether anything waits for a sync (with fsync off: for the background flush). */
   get isDirty(): boolean {
-    return this.dirty.size > 0;
+    return this.dirty.length > 0;
   }
 
   append(bytes: Uint8Array, headers: readonly BatchHeader[], retain: 'own' | 'copy' = 'own'): Appended {
@@ -158,7 +158,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     }
     this.activeSince ??= now;
     this.endOffset = endOffset;
-    this.dirty.add(this.active);
+    if (!this.dirty.includes(this.active)) this.dirty.push(this.active);
     this.context.cache.add(this.tail, baseOffset, endOffset, bytes, retain === 'copy');
     const ended = this.observer ? this.observe(this.observer, bytes, headers) : false;
     this.upkeep.count(sizeBytes);
@@ -254,7 +254,7 @@ export class LocalPartitionLog implements PartitionLog, Kept {
     const end = this.endOffset;
     const jobs: Promise<void>[] = [];
     for (const segment of this.dirty) jobs.push(segment.datasync(this.syncFile));
-    this.dirty.clear();
+    this.dirty = [];
     if (this.directoryDirty) {
       this.directoryDirty = false;
       jobs.push(domain.syncDirectory(this.directory));

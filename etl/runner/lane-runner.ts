@@ -1,4 +1,4 @@
-import { type Clock, sleep, type Timer } from '../../core/base/clock.ts';
+import { type Clock, sleep } from '../../core/base/clock.ts';
 import { asMillstreamError } from '../../core/base/errors.ts';
 import type { Append, Chunk, Lease } from '../../core/engine/engine.ts';
 import { readBatchHeader } from '../../core/engine/records.ts';
@@ -115,6 +115,7 @@ export class LaneRunner {
   /** No new reads; what is under way is finished and committed. */
   drain(): void {
     this.draining.abort();
+    this.interrupt();
   }
 
   /**
@@ -165,7 +166,7 @@ export class LaneRunner {
   private async pass(): Promise<void> {
     const { lease } = this.options;
     const { lane, state } = this.work;
-    const window = new Window();
+    const window = new Window(() => this.interrupt());
     let order: Promise<void> = Promise.resolve();
     let from = this.next;
     // Behind `from` only as long as there is something to look back at.
@@ -178,7 +179,7 @@ export class LaneRunner {
           await sleep(this.options.clock, HELD_MS, AbortSignal.any([this.draining.signal, lease.signal]));
           continue;
         }
-        const chunk = await this.readUnless(readFrom, window.broken).catch((error: unknown) => {
+        const chunk = await this.readUnless(readFrom, window).catch((error: unknown) => {
           // Retention took away meanwhile what only was to be looked back at.
           if (readFrom >= from || asMillstreamError(error).code !== 'OFFSET_OUT_OF_RANGE') throw error;
           readFrom = from;
@@ -237,28 +238,19 @@ export class LaneRunner {
 
   /** The read, or null as soon as the runner drains, another chain is to take over or something under way has failed; 'idle'
    * when nothing has come for the idle time. A read goes on until it is there, also for the pass behind this one. */
-  private async readUnless(from: bigint, broken: Promise<null>): Promise<Chunk | 'idle' | null> {
-    const { signal } = this.draining;
+  private async readUnless(from: bigint, window: Window): Promise<Chunk | 'idle' | null> {
     const { clock, lease } = this.options;
     const { state } = this.work;
     // It may have come since the loop has asked.
-    if (signal.aborted || this.wanted) return null;
-    const waits: Promise<Chunk | 'idle' | null>[] = [broken];
-    let timer: Timer | null = null;
-    if (typeof state?.idleMs === 'number') {
-      const { promise, resolve } = Promise.withResolvers<'idle'>();
-      timer = clock.setTimer(state.idleMs, () => resolve('idle'));
-      waits.push(promise);
-    }
-    let stop = (): void => {};
-    const interrupted = new Promise<null>(resolve => {
-      stop = () => resolve(null);
-      this.interrupt = stop;
-      signal.addEventListener('abort', stop, { once: true });
-    });
+    if (this.draining.signal.aborted || this.wanted || window.failed) return null;
     if (this.reading?.from !== from) this.reading = { from, chunk: lease.read(from, TASK_BYTES) };
+    // Not Promise.race: it would leave something behind at whatever outlives the read, at each read.
+    const { promise, resolve, reject } = Promise.withResolvers<Chunk | 'idle' | null>();
+    this.reading.chunk.then(resolve, reject);
+    this.interrupt = () => resolve(null);
+    const timer = typeof state?.idleMs === 'number' ? clock.setTimer(state.idleMs, () => resolve('idle')) : null;
     try {
-      const found = await Promise.race([this.reading.chunk, interrupted, ...waits]);
+      const found = await promise;
       if (found !== 'idle' && found !== null) this.reading = null;
       return found;
     } catch (error) {
@@ -266,7 +258,7 @@ export class LaneRunner {
       throw error;
     } finally {
       timer?.cancel();
-      signal.removeEventListener('abort', stop);
+      this.interrupt = () => {};
     }
   }
 
@@ -294,19 +286,17 @@ class StoppedByPolicy extends Error {
 
 /** Keeps the number of unfinished tasks and commits bounded and remembers the first failure. */
 class Window {
-  /** Resolves (with null) at the first failure. */
-  readonly broken: Promise<null>;
-  private inLane = 0;
-  private readonly open = new Set<Promise<void>>();
   failed = false;
   private failure: unknown = null;
+  private inLane = 0;
+  /** Tasks and commits under way. */
+  private open = 0;
   private wake = (): void => {};
-  private signalBroken = (): void => {};
+  private readonly broken: () => void;
 
-  constructor() {
-    this.broken = new Promise(resolve => {
-      this.signalBroken = () => resolve(null);
-    });
+  /** `broken` is called at the first failure. */
+  constructor(broken: () => void) {
+    this.broken = broken;
   }
 
   enterLane(task: Promise<TaskResult>): void {
@@ -320,41 +310,45 @@ class Window {
 
   /** Nothing is under way. */
   get isEmpty(): boolean {
-    return this.open.size === 0;
+    return this.open === 0;
   }
 
   track(work: Promise<void>): void {
-    const done = this.watch(work);
-    this.open.add(done);
-    void done.then(() => {
-      this.open.delete(done);
-      this.wake();
-    });
+    this.open++;
+    void this.watch(work);
   }
 
   /** Resolves when another task may start; throws the first failure. */
   async room(): Promise<void> {
-    while (!this.failed && (this.inLane >= IN_LANE || this.open.size >= 2 * WINDOW)) {
-      await new Promise<void>(resolve => {
-        this.wake = resolve;
-      });
-    }
+    while (!this.failed && (this.inLane >= IN_LANE || this.open >= 2 * WINDOW)) await this.change();
     if (this.failed) throw this.failure;
   }
 
   async settled(): Promise<void> {
-    while (this.open.size > 0) await Promise.all(this.open);
+    while (this.open > 0) await this.change();
+  }
+
+  private change(): Promise<void> {
+    return new Promise(resolve => {
+      this.wake = resolve;
+    });
   }
 
   private async watch(work: Promise<void>): Promise<void> {
     try {
       await work;
     } catch (error) {
-      if (this.failed) return;
-      this.failed = true;
-      this.failure = error;
-      this.signalBroken();
+      this.fail(error);
     }
+    this.open--;
+    this.wake();
+  }
+
+  private fail(error: unknown): void {
+    if (this.failed) return;
+    this.failed = true;
+    this.failure = error;
+    this.broken();
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { Bag } from '../../core/base/bag.ts';
 import type { Clock } from '../../core/base/clock.ts';
 import { asMillstreamError } from '../../core/base/errors.ts';
 import type { Logger } from '../../core/base/logger.ts';
@@ -54,7 +55,7 @@ export class KafkaConnection implements Connection {
   /** Frames that came while there was too much to do. */
   private readonly backlog: Buffer[] = [];
   private readonly slots: Slot[] = [];
-  private readonly closeListeners = new Set<() => void>();
+  private readonly closeListeners = new Bag<() => void>();
   private waitingBytes = 0;
   /** Answers that are ready behind one that is not. */
   private readyBytes = 0;
@@ -86,8 +87,7 @@ export class KafkaConnection implements Connection {
 
   onClose(listener: () => void): () => void {
     if (this.gone) queueMicrotask(listener);
-    this.closeListeners.add(listener);
-    return () => this.closeListeners.delete(listener);
+    return this.closeListeners.add(listener);
   }
 
   /** Answers what is under way, then closes. Requests that wait for something new are given up. */
@@ -282,8 +282,6 @@ export class KafkaConnection implements Connection {
 
   private tellGone(): void {
     this.gone = true;
-    const listeners = [...this.closeListeners];
-    this.closeListeners.clear();
-    for (const listener of listeners) listener();
+    for (const listener of this.closeListeners.take()) listener();
   }
 }

@@ -1,3 +1,4 @@
+import { Bag } from '../../base/bag.ts';
 import type { CommittedOffset, PositionKey } from './committed-offsets.ts';
 
 interface OpenOffset {
@@ -7,52 +8,60 @@ interface OpenOffset {
   at: number;
 }
 
+/** Of one producer. */
+interface Open {
+  producerId: number;
+  own: Map<string, OpenOffset>;
+}
+
 /** What open transactions are about to commit, by producer; a later position of one transaction replaces an earlier. */
 export class OpenOffsets {
-  private readonly byProducer = new Map<number, Map<string, OpenOffset>>();
+  private readonly open = new Bag<Open>();
 
   add(producerId: number, position: OpenOffset): void {
-    let own = this.byProducer.get(producerId);
-    if (!own) this.byProducer.set(producerId, (own = new Map()));
-    own.set(textOf(position.key), position);
+    let found = this.find(producerId);
+    if (!found) this.open.add((found = { producerId, own: new Map() }));
+    found.own.set(textOf(position.key), position);
   }
 
   of(producerId: number): OpenOffset[] {
-    return [...(this.byProducer.get(producerId)?.values() ?? [])];
+    return [...(this.find(producerId)?.own.values() ?? [])];
   }
 
   /** Removes and returns what the producer's transaction holds. */
   take(producerId: number): OpenOffset[] {
-    const own = this.of(producerId);
-    this.byProducer.delete(producerId);
-    return own;
+    const found = this.find(producerId);
+    if (!found) return [];
+    this.open.remove(found);
+    return [...found.own.values()];
   }
 
   has(key: PositionKey): boolean {
-    if (this.byProducer.size === 0) return false;
+    if (this.open.size === 0) return false;
     const text = textOf(key);
-    for (const own of this.byProducer.values()) if (own.has(text)) return true;
-    return false;
+    return this.open.findLast(({ own }) => own.has(text)) !== undefined;
   }
 
   keysOf(group: string): PositionKey[] {
-    const keys: PositionKey[] = [];
-    for (const own of this.byProducer.values()) {
-      for (const { key } of own.values()) if (key.group === group) keys.push(key);
-    }
-    return keys;
+    return this.keys().filter(key => key.group === group);
   }
 
   groups(): string[] {
-    const groups = new Set<string>();
-    for (const own of this.byProducer.values()) for (const { key } of own.values()) groups.add(key.group);
-    return [...groups];
+    return [...new Set(this.keys().map(({ group }) => group))];
   }
 
   /** The position was removed: no transaction brings it back. */
   drop(key: PositionKey): void {
     const text = textOf(key);
-    for (const own of this.byProducer.values()) own.delete(text);
+    for (const { own } of this.open.all) own.delete(text);
+  }
+
+  private keys(): PositionKey[] {
+    return this.open.all.flatMap(({ own }) => [...own.values()].map(({ key }) => key));
+  }
+
+  private find(producerId: number): Open | undefined {
+    return this.open.findLast(each => each.producerId === producerId);
   }
 }
 

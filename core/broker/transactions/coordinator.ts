@@ -194,7 +194,7 @@ export class Transactions {
     transaction.state = 'Ongoing';
     transaction.clientVersion = clientVersion;
     transaction.startedAt = transaction.updatedAt = this.options.clock.now();
-    transaction.partitions.clear();
+    transaction.partitions = new Map();
     this.startTimer(transaction);
   }
 

@@ -54,7 +54,7 @@ export async function recover(options: RecoveryOptions): Promise<void> {
 function goOn(transaction: Transaction, partition: Partition, now: number): void {
   if (transaction.state !== 'Ongoing') {
     transaction.state = 'Ongoing';
-    transaction.partitions.clear();
+    transaction.partitions = new Map();
     transaction.startedAt = now;
   }
   if (transaction.startedAt < 0) transaction.startedAt = now;

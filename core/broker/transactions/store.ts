@@ -69,7 +69,7 @@ export class TransactionStore {
       Object.assign(transaction, { nextProducerId: -1, nextProducerEpoch: -1 });
     }
     transaction.state = transaction.state === 'PrepareCommit' ? 'CompleteCommit' : 'CompleteAbort';
-    transaction.partitions.clear();
+    transaction.partitions = new Map();
     transaction.notes = [];
     transaction.startedAt = -1;
     const entry = { transactionalId: transaction.id, stored: transaction.toStore() };

@@ -63,7 +63,7 @@ export class Transaction {
   timeoutMs = 0;
   state: TransactionState = 'Empty';
   clientVersion = 0;
-  readonly partitions = new Map<string, PartitionKey>();
+  partitions = new Map<string, PartitionKey>();
   updatedAt = 0;
   startedAt = -1;
   /** The end is being prepared: nothing joins the transaction any more. */
