@@ -46,7 +46,8 @@ class SlotSandbox implements Sandbox, SlotHost {
   private readonly kills = new Map<string, number>();
   private readonly apart = new Map<string, Slot>();
   private readonly compiler: ModuleCompiler;
-  private spare: Thread | null = null;
+  /** Warm threads that nothing runs in: one, and a second one while a chain may soon need a place of its own. */
+  private readonly spares: Thread[] = [];
   private readonly spareTimer: Timer;
   private lanes = 0;
   private isClosed = false;
@@ -62,7 +63,7 @@ class SlotSandbox implements Sandbox, SlotHost {
     const workers = options.workers ?? Math.max(1, availableParallelism() - 1);
     this.slots = Array.from({ length: workers }, () => new Slot(this, this.newThread()));
     this.spareTimer = this.clock.setTimer(SPARE_AFTER_MS, () => {
-      this.spare ??= this.newThread();
+      if (this.spares.length === 0) this.spares.push(this.newThread());
     });
     this.compiler = new ModuleCompiler(options.clock, () => this.newThread());
   }
@@ -107,7 +108,10 @@ class SlotSandbox implements Sandbox, SlotHost {
     const key = chainKey(chain);
     const kills = (this.kills.get(key) ?? 0) + 1;
     this.kills.set(key, kills);
-    if (kills < MOST_KILLS) return null;
+    if (kills < MOST_KILLS) {
+      if (kills === MOST_KILLS - 1) this.spares.push(this.newThread());
+      return null;
+    }
     let slot = this.apart.get(key);
     if (!slot) {
       this.logger.warn('A worker was killed for this pipeline more than once: it goes on in one of its own.', {
@@ -129,9 +133,10 @@ class SlotSandbox implements Sandbox, SlotHost {
   }
 
   takeSpare(): Thread {
-    const spare = this.spare && !this.spare.isLost ? this.spare : this.newThread();
-    this.spare = this.newThread();
-    return spare;
+    let spare = this.spares.shift();
+    while (spare?.isLost) spare = this.spares.shift();
+    if (this.spares.length === 0) this.spares.push(this.newThread());
+    return spare ?? this.newThread();
   }
 
   private newThread(): Thread {
@@ -144,6 +149,7 @@ class SlotSandbox implements Sandbox, SlotHost {
     this.spareTimer.cancel();
     const error = closed();
     const slots = [...this.slots, ...this.apart.values()];
-    await Promise.all([...slots.map(slot => slot.close(error)), this.spare?.destroy(), this.compiler.close()]);
+    const spares = this.spares.map(spare => spare.destroy());
+    await Promise.all([...slots.map(slot => slot.close(error)), ...spares, this.compiler.close()]);
   }
 }

@@ -29,7 +29,8 @@ export interface SlotHost {
   /** The warm spare; a new one is made behind it. */
   takeSpare(): Thread;
   threadsReplaced: Counter;
-  /** A guest of this chain stood still, or ended its thread. Where lanes of the chain go on: null: where they are. */
+  /** A guest of this chain stood still, or ended its thread, in a place that it shares with other chains. Where its lanes go
+   * on; null: where they are. */
   offended(chain: ChainSpec): Slot | null;
   /** Nothing is pinned to it any more. */
   emptied(slot: Slot): void;
@@ -271,10 +272,13 @@ export class Slot {
   private giveUp(): void {
     const { offender } = this;
     this.offender = null;
-    const to = offender && this.host.offended(offender.spec);
-    if (!to || to === this) return;
-    for (const lane of this.lanes) {
-      if (chainKey(lane.spec) !== chainKey(offender.spec)) continue;
+    if (!offender) return;
+    const key = chainKey(offender.spec);
+    const own = [...this.lanes].filter(lane => chainKey(lane.spec) === key);
+    // Where there is nobody else, nobody is kept up.
+    const to = own.length < this.lanes.size ? this.host.offended(offender.spec) : null;
+    if (!to) return;
+    for (const lane of own) {
       this.lanes.delete(lane);
       lane.moveTo(to);
     }
