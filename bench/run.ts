@@ -185,12 +185,13 @@ const FOREIGN = ['redpanda-identity', 'redpanda-mask', 'fluvio-filter', 'fluvio-
 /** The WebAssembly step: it has no peer beside it here, so its lines stand alone. */
 async function stepBench(): Promise<void> {
   for (const module of ['pii_scrubber', ...FOREIGN]) await stepOf(module);
+  await stepOf('pii_scrubber', 3);
 }
 
-async function stepOf(module: string): Promise<void> {
+async function stepOf(module: string, steps = 1): Promise<void> {
   const script = fileURLToPath(new URL('./step.ts', import.meta.url));
   const quick = values.quick ? ['--seconds', '1', '--rounds', '1'] : [];
-  const child = spawn(process.execPath, [script, '--module', module, ...quick], {
+  const child = spawn(process.execPath, [script, '--module', module, '--steps', `${steps}`, ...quick], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   for await (const text of createInterface({ input: child.stdout })) {
@@ -203,7 +204,8 @@ async function stepOf(module: string): Promise<void> {
     const figures = Object.fromEntries(
       ['perWorker', 'cpuMicrosPerRecord', 'mainMicrosPerRecord'].map(name => [name, Number(parsed[name])]),
     );
-    const name = `step ${String(parsed['module'])}, batches of ${String(parsed['batch'])}`;
+    const chain = steps === 1 ? 'step' : `chain of ${steps}`;
+    const name = `${chain} ${String(parsed['module'])}, batches of ${String(parsed['batch'])}`;
     results.add({ case: name, target: 'millstream', run: Number(parsed['round']), figures });
   }
 }

@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-export type ToolName = 'kcat' | 'kafka' | 'confluent' | 'chromium' | 'openssl';
+export type ToolName = 'kcat' | 'kafka' | 'confluent' | 'chromium' | 'openssl' | 'benthos';
 
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
@@ -29,6 +29,8 @@ const tools: Record<ToolName, { find: () => string | null; hint: string }> = {
   chromium: { find: () => onPath('chromium'), hint: 'install the package chromium' },
   /** The python of a virtual environment with confluent-kafka in it. */
   confluent: { find: () => outputOf(here('confluent.sh'), '--find'), hint: 'run test/servers/confluent.sh' },
+  /** The path of a Benthos with a WebAssembly processor; benchmarks only. */
+  benthos: { find: () => outputOf(here('../../bench/peers/benthos.sh'), '--find'), hint: 'run bench/peers/benthos.sh' },
 };
 
 function onPath(name: string): string | null {
