@@ -4,7 +4,8 @@ import { WASI_FUNCTIONS } from './wasi-functions.ts';
 /*
  * WASI preview 1 as far as a transform may have it: arguments, environment, a clock, randomness and two output streams.
  * Nothing here comes from the machine. The clock is the time of the record at hand, monotonic clocks go on by 1 ms with
- * each look, random bytes depend on the partition and the record's offset; sleeping takes no time. There are no files and no
+ * each look, random bytes depend on the partition and the record's offset. Sleeping takes no time, but the clock that it goes
+ * by moves to its end: a runtime that looks whether it has slept enough must see that it has. There are no files and no
  * network: such calls answer ENOSYS (52), as Redpanda's do.
  */
 
@@ -12,6 +13,10 @@ const ERRNO = { success: 0, badf: 8, inval: 28, nosys: 52 } as const;
 const REALTIME = 0;
 const LAST_CLOCK = 3;
 const EVENT_CLOCK = 0;
+const ABSOLUTE = 1;
+const NS_PER_MS = 1_000_000;
+/** Nanoseconds of a later time would not fit into a signed 64-bit integer. */
+const LAST_MS = 9_223_372_036_854;
 const SUBSCRIPTION_BYTES = 48;
 const EVENT_BYTES = 32;
 const LINE_BYTES = 1024;
@@ -87,13 +92,13 @@ export class Wasi {
       environ_get: (pointers: number, text: number) => this.texts(env, pointers, text),
       clock_res_get: (id: number, result: number) => {
         if (id < 0 || id > LAST_CLOCK) return ERRNO.inval;
-        memory.setI64(result, 1_000_000);
+        memory.setI64(result, NS_PER_MS);
         return ERRNO.success;
       },
       clock_time_get: (id: number, _precision: bigint, result: number) => {
         if (id < 0 || id > LAST_CLOCK) return ERRNO.inval;
-        const ms = id === REALTIME ? this.timestamp : this.monotonicMs++;
-        memory.view.setBigUint64(memory.check(result, 8), BigInt(ms) * 1_000_000n, true);
+        const ms = Math.min(id === REALTIME ? this.timestamp : this.monotonicMs++, LAST_MS);
+        memory.view.setBigUint64(memory.check(result, 8), BigInt(ms) * BigInt(NS_PER_MS), true);
         return ERRNO.success;
       },
       random_get: (pointer: number, length: number) => {
@@ -179,23 +184,44 @@ export class Wasi {
     if (line !== '') this.options.log(LEVELS[fd] as number, () => line);
   }
 
-  /** Clocks ring at once; nothing else can be waited for. Layouts: WASI preview 1, `subscription` and `event`. */
+  /**
+   * The clocks that ring first ring at once, and it is then; the others have not rung yet. Nothing else can be waited for.
+   * Layouts: WASI preview 1, `subscription` and `event`.
+   */
   private poll(subscriptions: number, events: number, count: number, result: number): number {
     const { memory } = this;
     const from = memory.check(subscriptions, (count >>> 0) * SUBSCRIPTION_BYTES);
     const to = memory.check(events, (count >>> 0) * EVENT_BYTES);
     const { view } = memory;
-    for (let i = 0; i < count; i++) {
-      const subscription = from + i * SUBSCRIPTION_BYTES;
+    // All of it is read before anything is written: the two arrays may lie on one another.
+    const waits = Array.from({ length: count >>> 0 }, (_, i) => this.subscription(view, from + i * SUBSCRIPTION_BYTES));
+    const first = waits.reduce((least, { ms }) => Math.min(least, ms), Number.POSITIVE_INFINITY);
+    const rung = waits.filter(({ ms }) => ms === first);
+    const slept = (realtime: boolean): number =>
+      rung.some(({ clock }) => clock !== null && (clock === REALTIME) === realtime) ? first : 0;
+    this.timestamp += slept(true);
+    this.monotonicMs += slept(false);
+    rung.forEach(({ userdata, kind }, i) => {
       const event = to + i * EVENT_BYTES;
-      const kind = view.getUint8(subscription + 8);
       memory.bytes.fill(0, event, event + EVENT_BYTES);
-      view.setBigUint64(event, view.getBigUint64(subscription, true), true);
+      view.setBigUint64(event, userdata, true);
       view.setUint16(event + 8, kind === EVENT_CLOCK ? ERRNO.success : ERRNO.nosys, true);
       view.setUint8(event + 10, kind);
-    }
-    memory.setU32(result, count);
+    });
+    memory.setU32(result, rung.length);
     return ERRNO.success;
+  }
+
+  /** A clock's id (u32 at 16), timeout (u64 in nanoseconds at 24) and flags (u16 at 40); whatever else there is is ready. */
+  private subscription(view: DataView, at: number) {
+    const kind = view.getUint8(at + 8);
+    const userdata = view.getBigUint64(at, true);
+    if (kind !== EVENT_CLOCK) return { userdata, kind, clock: null, ms: 0 };
+    const clock = view.getUint32(at + 16, true);
+    const timeout = Math.ceil(Number(view.getBigUint64(at + 24, true)) / NS_PER_MS);
+    const now = clock === REALTIME ? this.timestamp : this.monotonicMs;
+    const ms = (view.getUint16(at + 40, true) & ABSOLUTE) === 0 ? timeout : Math.max(timeout - now, 0);
+    return { userdata, kind, clock, ms };
   }
 }
 

@@ -279,6 +279,35 @@ test('what a guest asks of WASI for more than its memory holds is its fault', as
   }
 });
 
+test('a sleep ends at once, the clock it went by has moved to its end, and what would ring later has not rung', async () => {
+  const extra = `(import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "clock_time_get" (func $time (param i32 i64 i32) (result i32)))`;
+  // Subscriptions of 48 bytes at 3000: userdata, kind (0: a clock), clock, timeout in nanoseconds, flags (1: absolute).
+  const clock = (n: number, userdata: number, id: number, ns: string, flags = 0): string => {
+    const at = (offset: number): string => `(i32.const ${3000 + 48 * n + offset})`;
+    return `(i64.store ${at(0)} (i64.const ${userdata})) (i32.store8 ${at(8)} (i32.const 0))
+      (i32.store ${at(16)} (i32.const ${id})) (i64.store ${at(24)} (i64.const ${ns})) (i32.store16 ${at(40)} (i32.const ${flags}))`;
+  };
+  const poll = (count: number): string =>
+    `(drop (call $poll (i32.const 3000) (i32.const 3200) (i32.const ${count}) (i32.const 3400)))`;
+  const now = (id: number, to: number): string =>
+    `(drop (call $time (i32.const ${id}) (i64.const 1) (i32.const ${to})))`;
+  const numbers = (before: string, code: string): Promise<bigint[]> => {
+    const body = `${before} ${writeNumbers(`(i64.store (i32.const 514) ${code})`)}`;
+    return numbersOf(transform({ extra, body }), inputFrame(values('a')), 1);
+  };
+  const two = `${now(1, 3408)} ${clock(0, 7, 1, '9_000_000_000')} ${clock(1, 8, 1, '5_000_000_000')} ${poll(2)} ${now(1, 3416)}`;
+  expect(await numbers(two, '(i64.load32_u (i32.const 3400))')).toEqual([1n]);
+  expect(await numbers(two, '(i64.load (i32.const 3200))')).toEqual([8n]);
+  expect(await numbers(two, '(i64.sub (i64.load (i32.const 3416)) (i64.load (i32.const 3408)))')).toEqual([
+    5_001_000_000n,
+  ]);
+  const until = `${clock(0, 7, 0, '1_900_000_000_000_000_000', 1)} ${poll(1)} ${now(0, 3408)}`;
+  expect(await numbers(until, '(i64.load (i32.const 3408))')).toEqual([1_900_000_000_000_000_000n]);
+  const forEver = `${clock(0, 7, 1, '-1')} ${poll(1)} ${now(1, 3408)}`;
+  expect(await numbers(forEver, '(i64.load (i32.const 3408))')).toEqual([9_223_372_036_854_000_000n]);
+});
+
 test('a start function that calls the host before there is a memory is refused', async () => {
   const bytes = assemble(`(module
     (import "redpanda_transform" "check_abi_version_1" (func))

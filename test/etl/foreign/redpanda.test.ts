@@ -71,10 +71,10 @@ foreignGuests('foreign guests: Redpanda transforms built with the Rust SDK', () 
     expect(output(second)).toEqual(output(first));
     const said = output(first).map(({ value }) => JSON.parse(value ?? '') as Record<string, unknown>);
     expect(said.map(each => each['now'])).toEqual([TIME, TIME + 1]);
-    // A millisecond from one look to the next, whatever happened in between.
+    // The hour that it slept, in microseconds, and a millisecond from one look to the next.
     expect(said.map(each => [each['elapsed'], each['file'], each['written']])).toEqual([
-      [1000, false, false],
-      [1000, false, false],
+      [3_600_001_000, false, false],
+      [3_600_001_000, false, false],
     ]);
     expect(said[0]?.['random']).not.toBe(said[1]?.['random']);
   });
