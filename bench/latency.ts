@@ -2,14 +2,18 @@
  * Produce -> module -> output topic -> consumer of committed records, with a load generator of our own: records leave on a fixed schedule,
  * whatever the answers do (open loop), and a record's latency counts from its scheduled time.
  */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { fileURLToPath } from 'node:url';
 import { Millstream } from '../test/servers/millstream.ts';
 import { eventually, sleep } from '../test/servers/process.ts';
 import { Wire } from '../test/servers/wire.ts';
 import { decodeBatches, decodeValues, encodeBatch } from '../test/servers/wire-batch.ts';
 import { percentiles } from './disk.ts';
+import { type HopFigures, hopFigures, type Journey } from './hops.ts';
+import { monotonic, type ServerHops } from './hops-server.ts';
 
 /** Attribute bit of a control batch. */
 const CONTROL = 0x20;
@@ -28,11 +32,20 @@ config = { fields = ["customer.email"] }
 default = { topic = "latency.out" }
 `;
 
-/** One run against a server of its own. Figures in milliseconds, and how many records came out. */
-export async function latency(ratePerSecond: number, seconds: number, fsync: boolean): Promise<Record<string, number>> {
-  const server = await Millstream.prepare({
-    config: { 'broker.default_partitions': 1, 'wal.fsync_on_write': fsync },
-  });
+/**
+ * One run against a server of its own. Figures in milliseconds. `hops` is told where each record was when (the server then
+ * writes it all down, which costs a little).
+ */
+export async function latency(
+  ratePerSecond: number,
+  seconds: number,
+  fsync: boolean,
+  hops?: (figures: HopFigures) => void,
+): Promise<Record<string, number>> {
+  const config = { 'broker.default_partitions': 1, 'wal.fsync_on_write': fsync };
+  const trace = join(tmpdir(), `hops-${process.pid}.json`);
+  const path = fileURLToPath(new URL('./hops-server.ts', import.meta.url));
+  const server = await Millstream.prepare({ config, ...(hops && { preload: { path, env: { HOPS_FILE: trace } } }) });
   try {
     writeFileSync(join(server.folder, 'pipelines', 'latency.toml'), PIPELINE);
     await server.restart();
@@ -46,6 +59,8 @@ export async function latency(ratePerSecond: number, seconds: number, fsync: boo
     const warmUp = ratePerSecond * 2;
     const total = warmUp + ratePerSecond * seconds;
     const latencies: number[] = [];
+    const journeys: Journey[] = [];
+    const toMonotonic = monotonic() - performance.now();
     const started = performance.now() + 100;
     const due = (n: number): number => started + (n * 1000) / ratePerSecond;
 
@@ -65,7 +80,9 @@ export async function latency(ratePerSecond: number, seconds: number, fsync: boo
             const { n } = JSON.parse(value.toString()) as { n: number };
             if (n !== next) throw new Error(`record ${n} where ${next} was due`);
             next++;
-            if (n >= warmUp) latencies.push(now - due(n));
+            if (n < warmUp) continue;
+            latencies.push(now - due(n));
+            (journeys[n - warmUp] as Journey).received = now + toMonotonic;
           }
         }
         if (now > due(total) + 30_000) throw new Error(`${total - next} records did not come within 30 s of the last`);
@@ -79,6 +96,7 @@ export async function latency(ratePerSecond: number, seconds: number, fsync: boo
         for (; n < total && due(n) <= now; n++) {
           const text = { n, customer: { name: 'Ada', email: `ada${n % 1000}@example.com` }, note: 'x'.repeat(120) };
           values.push(Buffer.from(JSON.stringify(text)));
+          if (n >= warmUp) journeys.push({ due: due(n) + toMonotonic, sent: now + toMonotonic, received: 0 });
         }
         if (values.length > 0) answers.push(producer.produce('latency.in', 0, encodeBatch({ values })));
         else await sleep(1);
@@ -95,6 +113,11 @@ export async function latency(ratePerSecond: number, seconds: number, fsync: boo
     producer.close();
     consumer.close();
     const loops = { generator_loop_p99_ms: own.percentile(99) / 1e6, server_loop_p99_ms: await loopDelay(server) };
+    if (hops) {
+      await server.terminate();
+      hops(hopFigures(JSON.parse(readFileSync(trace, 'utf8')) as ServerHops, journeys, warmUp));
+      rmSync(trace);
+    }
     return { records_per_s: ratePerSecond, ...percentiles(latencies), ...loops };
   } finally {
     await server.stop();

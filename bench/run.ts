@@ -115,6 +115,17 @@ async function main(): Promise<void> {
       }
     }
   }
+  if (only.has('hops')) {
+    const seconds = values.quick ? 5 : 20;
+    for (let run = 1; run <= 2 * rounds; run++) {
+      const figures = await latency(5000, seconds, true, ({ hops, main: mainThread }) => {
+        for (const each of hops)
+          results.add({ case: `hop: ${each.hop}`, target: 'millstream', run, figures: each.figures });
+        results.add({ case: 'main thread', target: 'millstream', run, figures: mainThread });
+      });
+      results.add({ case: 'latency with hops', target: 'millstream', run, figures });
+    }
+  }
   if (only.has('recovery')) {
     const gib = Number(values.gib);
     for (const partitions of [4, 100]) {
