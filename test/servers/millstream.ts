@@ -15,7 +15,7 @@ const repository = fileURLToPath(new URL('../..', import.meta.url));
 
 const binary = join(repository, 'bin/millstream.js');
 /** The flags of its first line (`#!/usr/bin/env -S node FLAGS`), as whoever runs the command itself gets them. */
-const nodeFlags = (/^#!.* node (.+)/.exec(readFileSync(binary, 'utf8'))?.[1] ?? '')
+export const nodeFlags = (/^#!.* node (.+)/.exec(readFileSync(binary, 'utf8'))?.[1] ?? '')
   .split(' ')
   .filter(flag => flag !== '');
 

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { nodeFlags } from './millstream.ts';
 import { ended, eventually, freePorts } from './process.ts';
 
 const binary = fileURLToPath(new URL('../../bin/millstream.js', import.meta.url));
@@ -49,7 +50,7 @@ export class Subscriber {
 
   spawn(): void {
     const { PATH = '' } = process.env;
-    this.child = spawn(process.execPath, ['--max-semi-space-size=16', binary, 'bigquery-subscriber'], {
+    this.child = spawn(process.execPath, [...nodeFlags, binary, 'bigquery-subscriber'], {
       cwd: this.folder,
       env: { PATH, NO_COLOR: '1', ...this.env },
       stdio: ['ignore', 'pipe', 'pipe'],
