@@ -48,7 +48,7 @@ const SUITES: Record<string, { file: string; count: number; unit: string; config
   rebalance: { file: 'test/faults/subscriber-rebalance.test.ts', count: 10, unit: 'cycles' },
   'bigquery-pipeline': { file: 'test/faults/bigquery-kill.test.ts', count: 60, unit: 'kills' },
   deploy: { file: 'test/faults/deploy.test.ts', count: 100, unit: 'deploys and rollbacks' },
-  poison: { file: 'test/faults/poison.test.ts', count: 1_000, unit: 'damaged modules' },
+  poison: { file: 'test/faults/poison.test.ts', count: 10_000, unit: 'damaged modules' },
   compaction: {
     file: 'test/core/log/compaction-crash.test.ts',
     count: 1_000,
