@@ -1,4 +1,7 @@
+import type { Broker } from '../core/broker/broker.ts';
 import { type BrokerConfig, DEFAULT_BROKER_CONFIG } from '../core/broker/config.ts';
+import { ETL_MODULES } from '../core/broker/topic-config.ts';
+import type { Topic } from '../core/broker/topics.ts';
 import type { Engine } from '../core/engine/engine.ts';
 import type { ServerConfig } from './config/load-config.ts';
 
@@ -39,4 +42,20 @@ export async function declareTopics(
       },
     });
   }
+}
+
+/** Says in each topic's settings, also of one that is made anew, which modules its records pass: tools show it, and `verify`
+ * knows what may be missing. Once written it stays, if only to say that there are none any more. */
+export async function declareModules({ topics }: Broker, config: ServerConfig): Promise<void> {
+  const declare = async ({ name, configs }: Topic): Promise<void> => {
+    const modules = (config.topics[name]?.etl_modules ?? []).map(({ module }) => module).join(',');
+    const said = configs[ETL_MODULES];
+    if (said === modules || (said === undefined && modules === '')) return;
+    await topics.configure(name, { [ETL_MODULES]: modules });
+  };
+  for (const topic of topics.list()) await declare(topic);
+  topics.onChange(({ kind, topic }) => {
+    // It may be gone again already.
+    if (kind === 'created') declare(topic).catch(() => {});
+  });
 }

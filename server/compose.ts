@@ -8,22 +8,25 @@ import { nodeDisk } from '../core/base/node-disk.ts';
 import { nodeLockHost } from '../core/base/node-lock-host.ts';
 import { systemRandom } from '../core/base/random.ts';
 import { Broker } from '../core/broker/broker.ts';
+import type { OnProduce } from '../core/broker/on-produce.ts';
 import { Cluster } from '../core/client/cluster.ts';
 import { EmbeddedEngine } from '../core/engine/embedded.ts';
 import type { Engine } from '../core/engine/engine.ts';
 import { KafkaEngine } from '../core/engine/kafka.ts';
 import { DirectoryLock } from '../core/log/directory-lock.ts';
 import { openLocalLogStore } from '../core/log/local-log-store.ts';
+import { ProducedTopic } from '../etl/runner/on-produce.ts';
 import { openSandbox } from '../etl/sandbox/pool.ts';
 import type { Sandbox } from '../etl/sandbox/sandbox.ts';
 import { type HttpServer, startHttpServer } from './api/http/http-server.ts';
 import { type KafkaListener, startKafkaListener } from './api/kafka-listener.ts';
-import { brokerConfigOf, declareTopics, nodeIdOf } from './broker-config.ts';
+import { brokerConfigOf, declareModules, declareTopics, nodeIdOf } from './broker-config.ts';
 import { threadRunner } from './compaction-runner.ts';
 import { clusterAccess } from './config/security.ts';
 import { formatAddress } from './config/values.ts';
 import { DeployedModules, deployedDirectory } from './modules/deployed.ts';
 import { LiveModules } from './modules/live-modules.ts';
+import { unfitOnProduce } from './on-produce.ts';
 import { Pipeline } from './pipeline.ts';
 import { placeOf } from './place.ts';
 import { chainStep, folderModules, loadProject, type RunnablePipeline } from './project.ts';
@@ -54,6 +57,7 @@ export interface Millstream {
 interface Parts {
   settings: Settings;
   projects: readonly RunnablePipeline[];
+  onProduce: OnProduce;
   logger: Logger;
   metrics: Metrics;
   /** Called in reverse order. */
@@ -94,16 +98,30 @@ export async function compose(settings: Settings, version: string, logger: Logge
     const project = loadProject(settings, process.env);
     for (const warning of project.warnings) logger.warn(warning);
 
-    const common = { settings, projects: project.pipelines, logger, metrics, closers };
-    const home = config.engine.kind === 'kafka' ? await inCluster(common) : await inProcess(common);
-    const { embedded, engine, stored, place, backlog, unhealthy } = home;
-
     // Set by bin/millstream.js: workers load the same sources, so they start three times as fast from its cache.
     const cache = getCompileCacheDir();
     const compileCache = cache === undefined ? {} : { compileCache: dirname(cache) };
     const workers = { clock, logger, metrics, ...compileCache };
     const sandbox = openSandbox({ ...workers, workers: config.etl.workers });
     closers.push(() => sandbox.close());
+    // Before the first record can come: what cannot run must not let any through.
+    const produced = project.produced.map(
+      each => new ProducedTopic({ ...each, unfit: unfitOnProduce, sandbox, logger, metrics }),
+    );
+    for (const topic of produced) await topic.tryOut(topic.chain);
+    closers.push(() => Promise.all(produced.map(topic => topic.close())));
+
+    const common = {
+      settings,
+      projects: project.pipelines,
+      onProduce: onProduceOf(produced),
+      logger,
+      metrics,
+      closers,
+    };
+    const home = config.engine.kind === 'kafka' ? await inCluster(common) : await inProcess(common);
+    const { embedded, engine, stored, place, backlog, unhealthy } = home;
+
     // A worker of its own, made with the first shadow.
     let beside: Sandbox | null = null;
     closers.push(async () => beside?.close());
@@ -124,7 +142,7 @@ export async function compose(settings: Settings, version: string, logger: Logge
       deployed: name => modules.get(name),
       read: (name, of) => modules.read(name, of),
       stepOf: (step, module) => chainStep(step, module, settings),
-      pipelines: () => pipelines,
+      pipelines: () => [...pipelines, ...produced],
     });
     let started = false;
     const { http_listen: httpAddress } = config.network;
@@ -182,7 +200,7 @@ export async function compose(settings: Settings, version: string, logger: Logge
 }
 
 /** Engine `embedded`: from the disk to the broker to its listener. */
-async function inProcess({ settings, projects, logger, metrics, closers }: Parts): Promise<Home> {
+async function inProcess({ settings, projects, onProduce, logger, metrics, closers }: Parts): Promise<Home> {
   const { config, baseDirectory } = settings;
   const dataDirectory = resolve(baseDirectory, config.broker.data_dir);
   await disk.makeDirectory(dataDirectory);
@@ -226,9 +244,11 @@ async function inProcess({ settings, projects, logger, metrics, closers }: Parts
     config: brokerConfigOf(config),
     advertised: () => advertised,
     retentionFloor: floor,
+    onProduce,
   });
   closers.push(() => broker.close());
   await declareTopics(broker, config);
+  await declareModules(broker, config);
 
   const kafka = await startKafkaListener({
     broker,
@@ -251,6 +271,14 @@ async function inProcess({ settings, projects, logger, metrics, closers }: Parts
     backlog,
     stored: topic => recordsStored(broker, topic),
     unhealthy: () => (store.failed ? `the log is read-only until a restart: ${store.failed.message}` : null),
+  };
+}
+
+function onProduceOf(produced: readonly ProducedTopic[]): OnProduce {
+  const byTopic = new Map(produced.map(topic => [topic.topic, topic]));
+  return {
+    concerns: topic => byTopic.has(topic),
+    screen: ({ name, id }, partition, batch) => (byTopic.get(name) as ProducedTopic).screen(id, partition, batch),
   };
 }
 

@@ -109,6 +109,10 @@ export class Pipeline {
     }
   }
 
+  get title(): string {
+    return `pipeline \`${this.name}\``;
+  }
+
   /** The steps with the modules that do their work. */
   get chain(): readonly ChainStep[] {
     return this.steps;

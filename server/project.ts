@@ -13,6 +13,7 @@ import { ModuleStore } from '../etl/sandbox/module-store.ts';
 import type { ChainStep, StoredModule } from '../etl/sandbox/sandbox.ts';
 import { deployedDirectory, readDeployed, readVersion } from './modules/deployed.ts';
 import { maskSecrets } from './mask-secrets.ts';
+import { type ProducedTopicPlan, producedTopics } from './on-produce.ts';
 import { readTextFile, shownPath } from './read-text-file.ts';
 import { readSchemas } from './schema-files.ts';
 import type { Settings } from './settings.ts';
@@ -165,10 +166,14 @@ function shadowsOf(plan: PipelinePlan, modules: ModuleStore, settings: Settings)
 export function loadProject(
   settings: Settings,
   env: ReadOptions['env'],
-): { pipelines: RunnablePipeline[]; warnings: string[] } {
+): { pipelines: RunnablePipeline[]; produced: ProducedTopicPlan[]; warnings: string[] } {
   const files = pipelineFiles(settings);
-  if (files.length === 0) return { pipelines: [], warnings: [] };
-  const modules = loadModules(settings);
+  let loaded: ModuleStore | null = null;
+  const store = (): ModuleStore => (loaded ??= loadModules(settings));
+  const producedBeside = (plans: readonly PipelinePlan[]): ProducedTopicPlan[] =>
+    producedTopics(settings.config, store, (step, module) => chainStep(step, module, settings), plans);
+  if (files.length === 0) return { pipelines: [], produced: producedBeside([]), warnings: [] };
+  const modules = store();
   const read = files.map(file => readPipelineFile(file, modules, { mode: 'run', env, cwd: settings.cwd }));
   const texts = new Map(read.map(each => [each.file, each.text]));
   const diagnostics = read.flatMap(each => each.diagnostics);
@@ -189,6 +194,7 @@ export function loadProject(
       steps: chainSteps(plan, modules, settings),
       shadows: shadowsOf(plan, modules, settings),
     })),
+    produced: producedBeside(plans),
     warnings: warnings === '' ? [] : [warnings],
   };
 }

@@ -23,6 +23,7 @@ import { openInternal, settleInternal } from './internal-topic.ts';
 import { refused } from './kafka-error.ts';
 import { offsetForLeaderEpochHandler } from './leader-epoch.ts';
 import { listOffsetsHandler } from './list-offsets.ts';
+import { NO_MODULES, type OnProduce, screenBatches } from './on-produce.ts';
 import { produceHandler } from './produce.ts';
 import { ProducerIds } from './producer-ids.ts';
 import type { Connection, Handlers, RequestContext } from './request.ts';
@@ -49,6 +50,8 @@ export interface BrokerOptions {
   advertised: () => { host: string; port: number };
   /** Retention removes nothing at or above this offset; default: no floor. */
   retentionFloor?: (topic: string, partition: number) => number;
+  /** Left out: records are stored as they come. */
+  onProduce?: OnProduce;
 }
 
 export interface TopicInfo {
@@ -70,6 +73,7 @@ export class Broker {
   readonly groups: Coordinator;
   readonly transactions: Transactions;
   readonly housekeeping: Housekeeping;
+  private readonly onProduce: OnProduce;
   private readonly handlers: Handlers;
 
   private constructor(options: BrokerOptions, parts: Parts) {
@@ -81,6 +85,8 @@ export class Broker {
     this.topics = topics;
     this.groups = coordinator;
     this.transactions = transactions;
+    const { onProduce = NO_MODULES } = options;
+    this.onProduce = onProduce;
     const latency = metrics.histogram(
       'millstream_produce_latency_seconds',
       'From the arrival of a produce request to its answer.',
@@ -97,7 +103,7 @@ export class Broker {
       ...groupAdminHandlers(coordinator),
       ...offsetHandlers(coordinator, topics),
       ...transactionHandlers({ transactions, producerIds, groups: coordinator, topics, logger }),
-      0: produceHandler({ topics, transactions, clock, logger, latency }),
+      0: produceHandler({ topics, transactions, onProduce, clock, logger, latency }),
       1: fetchHandler({ topics, clock, consumed }),
       2: listOffsetsHandler(topics),
       21: deleteRecordsHandler(topics),
@@ -173,6 +179,14 @@ export class Broker {
 
   appendBatch(topic: string, partition: number, batch: Uint8Array): Appended {
     return this.produce(topic, partition, batch);
+  }
+
+  async appendProduced(topic: string, partition: number, batch: Uint8Array): Promise<Appended> {
+    const { onProduce, topics } = this;
+    const found = topics.get(topic)?.partitions[partition];
+    if (!found || !onProduce.concerns(topic)) return this.produce(topic, partition, batch);
+    const screened = screenBatches(onProduce, found.topic, found, batch, [checkBatch(batch)]);
+    return found.inLine(screened, ({ bytes }) => this.produce(topic, partition, bytes));
   }
 
   /** The newest position, also while its sync is still under way: who asks lives and dies with this process. */

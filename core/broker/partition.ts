@@ -19,6 +19,8 @@ export class Partition {
   /** Appends of producers that are not durable yet, in order: a retried batch waits for its original. */
   private readonly inFlight = new Bag<{ baseOffset: number; producerId: number; durable: Promise<void> }>();
   private readonly closeListeners = new Bag<() => void>();
+  /** What was put in line last. */
+  private line: Promise<unknown> = DONE;
   private closed = false;
 
   private constructor(topic: Topic, index: number, log: PartitionLog, producers: ProducerState) {
@@ -62,6 +64,16 @@ export class Partition {
     this.topic.produced.add(appended.lastOffset - appended.baseOffset + 1);
     if (this.log.highWatermark <= appended.lastOffset) this.follow(appended, headers);
     return appended;
+  }
+
+  /** Does `next` with what `work` gives, after all that was put in line before it. */
+  inLine<T, R>(work: Promise<T>, next: (value: T) => R): Promise<R> {
+    const turn = Promise.allSettled([work, this.line]).then(([done]) => {
+      if (done.status === 'rejected') throw done.reason;
+      return next(done.value);
+    });
+    this.line = turn.catch(() => {});
+    return turn;
   }
 
   /** Ends the producer's open transaction here; the last stable offset moves at once. */

@@ -5,6 +5,7 @@ import { CODECS, type BatchHeader, ATTRIBUTE, isTransactional } from '../log/bat
 import type { Appended } from '../log/log.ts';
 import type { RequestBody, ResponseInput } from '../protocol/api.ts';
 import { ErrorCode, errorCodeOf, refused } from './kafka-error.ts';
+import { type OnProduce, RecordsRefused, screenBatches } from './on-produce.ts';
 import type { Partition } from './partition.ts';
 import type { Handler } from './request.ts';
 import type { Topics } from './topics.ts';
@@ -19,30 +20,38 @@ const FIRST_IMPLICIT_VERSION = 12;
 export interface ProduceOptions {
   topics: Topics;
   transactions: Transactions;
+  onProduce: OnProduce;
   clock: Clock;
   logger: Logger;
   latency: Histogram;
 }
 
-type PartitionAnswer = ResponseInput<0>['responses'][number]['partitionResponses'][number];
+type Given = ResponseInput<0>['responses'][number]['partitionResponses'][number];
+/** Filled in as things come out. */
+type PartitionAnswer = { -readonly [K in keyof Given]: Given[K] };
 type PartitionData = RequestBody<0>['topicData'][number]['partitionData'][number];
 
 /**
- * Appends in the order of arrival, in this turn; answers when all is durable. An ack, also with acks 1, means on disk.
+ * Appends in the order of arrival, in this turn, or when the topic's modules are done; answers when all is durable. An ack,
+ * also with acks 1, means on disk.
  */
 export function produceHandler(options: ProduceOptions): Handler<0> {
-  const { topics, transactions, clock, logger, latency } = options;
+  const { topics, transactions, onProduce, clock, logger, latency } = options;
   return (body, context) => {
     const began = clock.monotonic();
     const now = clock.now();
     const refusal = requestRefusal(body);
     const waits: Promise<void>[] = [];
 
+    /** What the producer waits for with acks 0 too, so that it cannot send faster than modules work. */
+    const screenings: Promise<void>[] = [];
+
     const one = (topicName: string, data: PartitionData): PartitionAnswer => {
+      const answer: PartitionAnswer = { index: data.index, errorCode: ErrorCode.NONE, baseOffset: -1 };
       try {
         if (refusal) throw refusal;
         const partition = target(topics, topicName, data.index);
-        const { log } = partition;
+        const { topic, log } = partition;
         const { transactionalId } = body;
         const implicit = context.apiVersion >= FIRST_IMPLICIT_VERSION;
         const admit = (header: BatchHeader): void => {
@@ -52,30 +61,35 @@ export function produceHandler(options: ProduceOptions): Handler<0> {
           const key = { topic: topicName, partition: data.index };
           transactions.admit(transactionalId, header, key, implicit);
         };
-        const appended = append(partition, data.records, now, context.apiVersion, admit);
-        const answer = {
-          index: data.index,
-          errorCode: ErrorCode.NONE as number,
-          baseOffset: appended.baseOffset,
-          logAppendTimeMs: partition.topic.settings.appendTime ? appended.appendTime : -1,
-          logStartOffset: log.startOffset,
+        /** Returns what there is to wait for. */
+        const store = (bytes: Uint8Array, headers: BatchHeader[]): Promise<void> | null => {
+          const appended = append(partition, bytes, headers, now, admit);
+          answer.baseOffset = appended.baseOffset;
+          answer.logAppendTimeMs = topic.settings.appendTime ? appended.appendTime : -1;
+          answer.logStartOffset = log.startOffset;
+          if (log.highWatermark > appended.lastOffset && body.acks !== 0) return null;
+          return appended.durable.catch((error: unknown) => fail(answer, error, logger));
         };
-        if (log.highWatermark <= appended.lastOffset || body.acks === 0) {
-          const wait = appended.durable.catch((error: unknown) => {
-            answer.errorCode = errorCodeOf(error);
-            answer.baseOffset = -1;
-          });
-          if (body.acks !== 0) waits.push(wait);
+        const { bytes, headers } = checked(partition, data.records, now, context.apiVersion);
+        if (!onProduce.concerns(topicName)) {
+          const wait = store(bytes, headers);
+          if (wait) waits.push(wait);
+        } else {
+          const screened = screenBatches(onProduce, topic, partition, bytes, headers);
+          const stored = partition.inLine(screened, result => ({ wait: store(result.bytes, result.headers) }));
+          const failed = (error: unknown): void => fail(answer, error, logger);
+          screenings.push(stored.then(() => {}, failed));
+          waits.push(
+            stored.then(
+              ({ wait }) => wait ?? undefined,
+              () => {},
+            ),
+          );
         }
-        return answer;
       } catch (error) {
-        // Producers know the fenced one by this name (KIP-588).
-        const found = errorCodeOf(error);
-        const errorCode = found === ErrorCode.PRODUCER_FENCED ? ErrorCode.INVALID_PRODUCER_EPOCH : found;
-        if (errorCode === ErrorCode.UNKNOWN_SERVER_ERROR) logger.error('a produce request failed', { error });
-        const errorMessage = error instanceof Error ? error.message : null;
-        return { index: data.index, errorCode, baseOffset: -1, errorMessage };
+        fail(answer, error, logger);
       }
+      return answer;
     };
 
     const response: ResponseInput<0> = {
@@ -84,7 +98,8 @@ export function produceHandler(options: ProduceOptions): Handler<0> {
         partitionResponses: partitionData.map(data => one(name, data)),
       })),
     };
-    if (body.acks === 0) return null;
+    if (body.acks === 0) return screenings.length > 0 ? Promise.all(screenings).then(() => null) : null;
+    waits.push(...screenings);
     const done = (): ResponseInput<0> => {
       latency.observe((clock.monotonic() - began) / 1000);
       return response;
@@ -109,22 +124,43 @@ function target(topics: Topics, name: string, index: number): Partition {
   return partition;
 }
 
-function append(
+function checked(
   partition: Partition,
   bytes: Uint8Array | null,
   now: number,
   apiVersion: number,
-  admit: (header: BatchHeader) => void,
-): Appended {
-  const { settings } = partition.topic;
-  const headers = validateBatches(bytes, settings, now);
+): { bytes: Uint8Array; headers: BatchHeader[] } {
+  const headers = validateBatches(bytes, partition.topic.settings, now);
   if (apiVersion < FIRST_ZSTD_VERSION && headers.some(isZstd)) {
     throw refused('UNSUPPORTED_COMPRESSION_TYPE', 'zstd needs Produce version 7 or later.');
   }
-  const records = bytes as Uint8Array;
-  if (settings.appendTime) stampAppendTime(records, headers, now);
-  return partition.append(records, headers, retention(records), () => {
+  return { bytes: bytes as Uint8Array, headers };
+}
+
+function append(
+  partition: Partition,
+  bytes: Uint8Array,
+  headers: BatchHeader[],
+  now: number,
+  admit: (header: BatchHeader) => void,
+): Appended {
+  if (partition.topic.settings.appendTime) stampAppendTime(bytes, headers, now);
+  return partition.append(bytes, headers, retention(bytes), () => {
     for (const header of headers) if (isTransactional(header)) admit(header);
+  });
+}
+
+/** Writes into the answer why nothing was stored, or whether it was is unknown. */
+function fail(answer: PartitionAnswer, error: unknown, logger: Logger): void {
+  // Producers know the fenced one by this name (KIP-588).
+  const found = errorCodeOf(error);
+  answer.errorCode = found === ErrorCode.PRODUCER_FENCED ? ErrorCode.INVALID_PRODUCER_EPOCH : found;
+  answer.baseOffset = -1;
+  if (found === ErrorCode.UNKNOWN_SERVER_ERROR) logger.error('a produce request failed', { error });
+  answer.errorMessage = error instanceof Error ? error.message : null;
+  if (!(error instanceof RecordsRefused)) return;
+  answer.recordErrors = error.records.map(({ index, reason }) => {
+    return { batchIndex: index, batchIndexErrorMessage: reason };
   });
 }
 

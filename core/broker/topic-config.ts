@@ -20,7 +20,12 @@ export interface ConfigDefinition {
   documentation: string;
   /** The broker-wide setting that gives the default, under Kafka's name. */
   brokerName?: string;
+  /** Clients may not set it. */
+  readOnly?: boolean;
 }
+
+/** Ours, not Kafka's. A topic that has it, even empty, may hold batches with fewer records than offsets. */
+export const ETL_MODULES = 'etl.modules';
 
 const LONG_MAX = '9223372036854775807';
 const SEGMENT_MIN_BYTES = 14;
@@ -62,6 +67,12 @@ export const TOPIC_CONFIGS: Readonly<Record<string, ConfigDefinition>> = {
     check: atLeast(0),
     documentation: 'How long compaction keeps tombstones and transaction markers after it first saw them.',
     brokerName: 'log.cleaner.delete.retention.ms',
+  },
+  [ETL_MODULES]: {
+    type: 'list',
+    default: '',
+    documentation: 'Modules that records pass before they are stored. Set by [topics.NAME] etl_modules alone.',
+    readOnly: true,
   },
   'file.delete.delay.ms': known('long', '60000', 'log.segment.delete.delay.ms'),
   'flush.messages': known('long', LONG_MAX, 'log.flush.interval.messages'),

@@ -26,13 +26,17 @@ export function validateBatches(bytes: Uint8Array | null, settings: TopicSetting
   return headers;
 }
 
+/** Throws MESSAGE_TOO_LARGE. */
+export function checkSize({ sizeBytes }: BatchHeader, { maxMessageBytes }: TopicSettings): void {
+  if (sizeBytes <= maxMessageBytes) return;
+  throw refused(
+    'MESSAGE_TOO_LARGE',
+    `The record batch takes ${sizeBytes} bytes; max.message.bytes is ${maxMessageBytes}.`,
+  );
+}
+
 function checkHeader(header: BatchHeader, settings: TopicSettings, now: number): void {
-  if (header.sizeBytes > settings.maxMessageBytes) {
-    throw refused(
-      'MESSAGE_TOO_LARGE',
-      `The record batch takes ${header.sizeBytes} bytes; max.message.bytes is ${settings.maxMessageBytes}.`,
-    );
-  }
+  checkSize(header, settings);
   if (isControl(header)) throw refused('INVALID_RECORD', 'Clients must not write control batches.');
   if (isTransactional(header) && header.producerId < 0) {
     throw refused('INVALID_RECORD', 'A transactional batch needs a producer id.');
@@ -61,8 +65,8 @@ function checkHeader(header: BatchHeader, settings: TopicSettings, now: number):
   }
 }
 
-/** Compaction would remove a record without a key. */
-function checkKeys(batch: Uint8Array, header: BatchHeader): void {
+/** Compaction would remove a record without a key: throws INVALID_RECORD. */
+export function checkKeys(batch: Uint8Array, header: BatchHeader): void {
   const section = recordsSection(batch, header);
   for (const { bodyFrom } of recordSpans(section, header)) {
     if (readVarint(section, { offset: bodyFrom }) >= 0) continue;

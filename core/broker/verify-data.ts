@@ -5,7 +5,7 @@ import { verifyDirectory } from '../log/verify/verify-directory.ts';
 import type { VerifiedLog } from '../log/verify/verify-log.ts';
 import type { CatalogueTopic, DeletedTopic } from './catalogue.ts';
 import { decodeProducerSnapshot } from './producer-snapshot.ts';
-import { checkTopicConfig } from './topic-config.ts';
+import { checkTopicConfig, ETL_MODULES } from './topic-config.ts';
 import { TRANSACTIONS_TOPIC } from './transactions/transaction-records.ts';
 import { checkPositions } from './verify-positions.ts';
 import { checkTransactions } from './verify-transactions.ts';
@@ -39,11 +39,13 @@ export async function verifyData({ disk, logDirectory, metaDirectory }: VerifyDa
   const logs: VerifiedLog[] = [];
   const catalogue = await readCatalogue(disk, metaDirectory, report);
   const compacted = new Set(catalogue?.topics.filter(isCompacted).map(topic => topic.name));
+  const screened = new Set(catalogue?.topics.filter(({ configs }) => ETL_MODULES in configs).map(({ name }) => name));
   const inLogs = await verifyDirectory({
     disk,
     directory: logDirectory,
     onLog: log => logs.push(log),
     isCompacted: topic => compacted.has(topic),
+    isScreened: topic => screened.has(topic),
   });
   findings.push(...inLogs);
   if (catalogue) compareWithCatalogue(catalogue, logs, report);

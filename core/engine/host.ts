@@ -10,6 +10,8 @@ export interface EngineHost {
   partitionLog(topic: string, partition: number): PartitionLog | null;
   /** Appends one finished batch, synchronously; refusals are MillstreamErrors. */
   appendBatch(topic: string, partition: number, batch: Uint8Array): Appended;
+  /** The same for records from outside: they pass the topic's modules (`[topics.NAME] etl_modules`) first. */
+  appendProduced(topic: string, partition: number, batch: Uint8Array): Promise<Appended>;
   committedOffset(group: string, topic: string, partition: number): CommittedOffset | null;
   /** Every committed position of the group. */
   committedOffsets(group: string): { topic: string; partition: number; committed: CommittedOffset }[];

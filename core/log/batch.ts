@@ -68,6 +68,9 @@ export function nextOffsetAt(bytes: Uint8Array, at: number): number {
   return readInt64(bytes, at) + readInt32(bytes, at + 23) + 1;
 }
 
+/** Does the batch that begins at `at` hold no record? Compaction and modules leave such; only its header must be there. */
+export const isEmptyAt = (bytes: Uint8Array, at: number): boolean => readInt32(bytes, at + 57) === 0;
+
 /** Reads the 61 header bytes at `at`, without checking the CRC. Throws kind `data` when they are not there. */
 export function readBatchHeader(bytes: Uint8Array, at = 0): BatchHeader {
   if (bytes.length - at < BATCH_HEADER_BYTES) throw corrupt('a record batch needs 61 bytes');

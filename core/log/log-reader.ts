@@ -2,6 +2,7 @@ import {
   type BatchHeader,
   BATCH_HEADER_BYTES,
   batchSizeAt,
+  isEmptyAt,
   lastOffset,
   nextOffsetAt,
   readBatchHeader,
@@ -23,8 +24,6 @@ export interface DiskRead {
   /** Behind the batches that were passed over because compaction left only their headers; else the asked offset. */
   passedTo: number;
 }
-
-const RECORD_COUNT_AT = 57;
 
 /** Reads whole batches of one segment from the one containing `offset` on, all ending at or below `limit`. The buffer is
  * the caller's to give back. Batches without a record are passed over unless `withEmpty`: kafkajs takes an answer that
@@ -75,7 +74,7 @@ function cut(
     const size = batchSizeAt(chunk, at);
     const next = nextOffsetAt(chunk, at);
     if (next > limit || size < BATCH_HEADER_BYTES) return { batches, at, isEnd: true, passed };
-    if (next > offset && !withEmpty && chunk.readInt32BE(at + RECORD_COUNT_AT) === 0) passed = next;
+    if (next > offset && !withEmpty && isEmptyAt(chunk, at)) passed = next;
     else if (next > offset) {
       if (at + size > chunk.length || (batches.length > 0 && size > room)) break;
       batches.push(chunk.subarray(at, at + size));

@@ -1,4 +1,4 @@
-import { batchSizeAt, nextOffsetAt } from './batch.ts';
+import { batchSizeAt, isEmptyAt, nextOffsetAt } from './batch.ts';
 
 const SLAB_BYTES = 256 * 1024;
 /** Of a slab: what is bigger than this has one of its own. */
@@ -148,7 +148,8 @@ export class CachedTail {
     this.cache = cache;
   }
 
-  /** The batches from `offset` on that end at or below `limit`; null when `offset` is no longer (or not) here. */
+  /** The batches from `offset` on that end at or below `limit`; null when `offset` is no longer (or not) here. Batches
+   * without a record are only given when nothing comes behind them, as from the disk (log-reader.ts). */
   read(offset: number, limit: number, maxBytes: number): Uint8Array[] | null {
     const { runs } = this;
     let r = firstAbove(runs.length, offset, i => (runs[i] as Run).nextOffset);
@@ -159,6 +160,7 @@ export class CachedTail {
     }
     this.cache.hits++;
     const found: Uint8Array[] = [];
+    const empty: Uint8Array[] = [];
     let room = maxBytes;
     let i = firstAbove(first.baseOffsets.length, offset, n => first.baseOffsets[n] as number) - 1;
     for (let run: Run | undefined = first; run; run = runs[++r], i = 0) {
@@ -168,8 +170,9 @@ export class CachedTail {
         for (let at = run.from[i] as number; at < to; ) {
           const size = batchSizeAt(bytes, at);
           const next = nextOffsetAt(bytes, at);
-          if (next > limit) return found;
-          if (next > offset) {
+          if (next > limit) return found.length > 0 ? found : empty;
+          if (next > offset && isEmptyAt(bytes, at)) empty.push(bytes.subarray(at, at + size));
+          else if (next > offset) {
             if (size > room && found.length > 0) return found;
             found.push(size === bytes.length ? bytes : bytes.subarray(at, at + size));
             room -= size;
@@ -179,7 +182,7 @@ export class CachedTail {
         if (room <= 0) return found;
       }
     }
-    return found;
+    return found.length > 0 ? found : empty;
   }
 
   /** Where the next append goes that lies in `slab`. */

@@ -23,6 +23,7 @@ export interface ChainMessage {
   steps: ChainStepMessage[];
   outputs: ChainOutput[];
   source: ChainSpec['source'];
+  beforeStored: boolean;
 }
 
 /** How a step's records are handed over: in frames; one by one; one by one, each to a fresh instance. */

@@ -52,7 +52,7 @@ export class ModuleCompiler {
       traces: step.traces ?? false,
       secrets: step.secrets ?? [],
     }));
-    return { pipeline, steps, outputs, source };
+    return { pipeline, steps, outputs, source, beforeStored: spec.beforeStored ?? false };
   }
 
   /** Compiles and starts the chain once, and throws away what came of it. */

@@ -86,6 +86,12 @@ export interface ChainSpec {
   /** The first is "default". */
   outputs: ChainOutput[];
   source: { topic: string; topicId: string; partition: number };
+  /**
+   * The records pass before they are stored. Each task is one batch as its producer sent it, from base offset 0, and its
+   * one output is the batch to store (stored-batch.ts); there is one output in `outputs`. Failed records of steps with
+   * `dead_letter`, and batches that cannot be read, are only told, in `dead.letters`: then nothing is to be stored.
+   */
+  beforeStored?: boolean;
   /** Every line that is within the limits, beside the sandbox's own log. */
   onLine?: (line: ModuleLine) => void;
 }

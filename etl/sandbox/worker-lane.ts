@@ -16,7 +16,8 @@ import { ChainState } from './state/changelog.ts';
 import { timerKey } from './state/step-state.ts';
 import { timersTable } from './state/timers.ts';
 import { StepRunner } from './step-runner.ts';
-import { listRecords } from './task-input.ts';
+import { refusals, storedBatch } from './stored-batch.ts';
+import { listRecords, type Unreadable } from './task-input.ts';
 import { endsOf, finishedBatches } from './task-output.ts';
 import { Stop } from './verdicts.ts';
 
@@ -113,6 +114,9 @@ export class WorkerLane {
       typeof message.tick === 'number'
         ? { table: tickTable(helper, message), unreadable: [] }
         : listRecords(helper, batches, message.from);
+    if (chain.beforeStored && unreadable.length > 0) {
+      return { ...this.nothing(), ...this.toStore(batches, null, [], unreadable) };
+    }
     source.count = Math.min(source.count, end);
     const counts: StepCounts[] = [];
     const letters: Letter[] = [];
@@ -156,6 +160,7 @@ export class WorkerLane {
       if (error instanceof Stop) return error;
       throw error;
     }
+    if (chain.beforeStored) return { ...this.nothing(), steps: counts, ...this.toStore(batches, left, letters, []) };
     const outputs = left ? finishedBatches(helper, left, chain) : [];
     const dead = deadBatch(helper, source, letters, chain, message.at);
     if (typeof message.tick === 'number') {
@@ -172,6 +177,20 @@ export class WorkerLane {
       samples,
       stopped: null,
     };
+  }
+
+  /** The batch as it is to be stored, and what speaks against storing it. */
+  private toStore(
+    batch: Uint8Array,
+    left: Table | null,
+    letters: Letter[],
+    unreadable: Unreadable[],
+  ): Pick<Outcome, 'outputs' | 'dead'> {
+    const { steps } = this.chain;
+    const { output, tooMany } = storedBatch(this.shared.helper, left, batch);
+    const told = steps.at(-1)?.onError === 'drop' ? [] : tooMany;
+    const reasons = refusals(steps, { letters, tooMany: told, unreadable });
+    return { outputs: [output], dead: reasons.length > 0 ? { batch: new Uint8Array(0), letters: reasons } : null };
   }
 
   private nothing(): Outcome {

@@ -25,11 +25,18 @@ export function reportOf(loaded: LoadedConfig, file: string | null): ConfigRepor
     const value = valueIn(config, path);
     if (value === undefined) return [];
     const masked = value !== null && SECRET.test(path.at(-1) ?? '');
+    if (path.at(-1) === 'etl_modules')
+      return [{ key, value: namesOf(value), origin: origins.get(key) ?? { from: 'default' } }];
     return [
       { key, value: masked ? '"***"' : showValue(value, format), origin: origins.get(key) ?? { from: 'default' } },
     ];
   });
   return { file, values: values.toSorted((a, b) => sectionOrder(keys, a.key) - sectionOrder(keys, b.key)) };
+}
+
+/** Their configs may hold secrets. */
+function namesOf(modules: unknown): string {
+  return JSON.stringify((modules as { module: string }[]).map(({ module }) => module));
 }
 
 /** Topics come one after the other, not key by key. */

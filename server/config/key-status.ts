@@ -70,12 +70,6 @@ export const NOT_YET: readonly KeyStatus[] = [
   later('etl.allow_env', [[]]),
   later('topics.*.replication_factor', [1]),
   later('topics.*.compression', ['producer']),
-  {
-    key: 'topics.*.etl_modules',
-    severity: 'error',
-    message: 'is set, but on-produce modules do not work yet; use a pipeline',
-    harmless: [[]],
-  },
 ];
 
 const inCluster = (key: string): KeyStatus => ({
@@ -92,6 +86,12 @@ export const IN_CLUSTER: readonly KeyStatus[] = [
     message:
       'is "kafka": topics keep what the cluster\'s own retention keeps, whoever has not read it (max_backlog, on_backlog), and trace, audit and records over HTTP are not there',
     harmless: ['embedded'],
+  },
+  {
+    key: 'topics.*.etl_modules',
+    severity: 'error',
+    message: 'is set, but a Kafka cluster stores records as they come; use a pipeline',
+    harmless: [[]],
   },
   inCluster('broker.id'),
   inCluster('broker.rack_id'),

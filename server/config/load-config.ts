@@ -133,6 +133,11 @@ function conflictsIn(config: ServerConfig, document: TomlDocument): Diagnostic[]
       'raise `network.max_request_bytes` too: a batch travels in one request',
     );
   }
+  for (const [name, topic] of Object.entries(config.topics)) {
+    if (config.etl.enabled || topic.etl_modules.length === 0) continue;
+    const message = `\`topics.${name}.etl_modules\` is set, but \`etl.enabled\` is false`;
+    say(['topics', name, 'etl_modules'], message, 'records must not be stored without passing them');
+  }
   if (config.engine.kind === 'kafka' && config.engine.kafka.brokers.length === 0) {
     const message = '`engine.kind` is "kafka", but `engine.kafka.brokers` names none';
     say(['engine', 'kind'], message, 'brokers = ["host:port", ...] below [engine.kafka]');

@@ -136,6 +136,27 @@ const operations = z.strictObject({
   ...compat.operations,
 });
 
+const onProduceModule = z.strictObject({
+  module: z.string().min(1),
+  on_error: z
+    .unknown()
+    .default('stop')
+    .transform((given, context): 'stop' | 'drop' => {
+      if (given === 'stop' || given === 'drop') return given;
+      const why = given === 'dead_letter' || given === 'pass' ? ', which would store what must not be stored' : '';
+      const message = `expected "stop" (the producer is told) or "drop", not ${JSON.stringify(given)}${why}`;
+      context.addIssue({ code: 'custom', message });
+      return z.NEVER;
+    }),
+  limits: z
+    .strictObject({
+      memory: size({ min: 64 * 1024, max: 4 * 2 ** 30 }).default(64 * 2 ** 20),
+      time: duration({ min: 1 }).default(5000),
+    })
+    .prefault({}),
+  config: z.record(z.string(), z.unknown()).default({}),
+});
+
 const topic = z.strictObject({
   partition_count: z.number().int().min(1).nullable().default(null).describe('Left out: broker.default_partitions.'),
   replication_factor: count(1, 'Copies of each partition.', 1),
@@ -148,7 +169,12 @@ const topic = z.strictObject({
     .default('producer')
     .describe('Codec of stored batches; producer = as they come.'),
   segment_age_ms: milliseconds(604_800_000, 'A segment is rolled at this age.', 1000),
-  etl_modules: list('Modules that records pass before they are stored.'),
+  etl_modules: z
+    .array(z.preprocess(given => (typeof given === 'string' ? { module: given } : given), onProduceModule))
+    .default([])
+    .describe(
+      'Modules that records pass before they are stored: `"NAME"`, or a table with `module`, `config`, `limits` and `on_error` ("stop": the producer is told, or "drop"). Each record becomes one or none.',
+    ),
 });
 
 const schemas = z.strictObject({

@@ -5,10 +5,13 @@ import type { ChainStep, StoredModule } from '../../etl/sandbox/sandbox.ts';
 import { configMisfit } from './config-misfit.ts';
 import type { DeployedModule, DeployedVersion } from './deployed.ts';
 
-/** A pipeline whose steps may be given other modules while it runs. */
+/** A pipeline, or a topic that records are screened for, whose steps may be given other modules while it runs. */
 export interface LivePipeline {
-  readonly name: string;
+  /** As in "pipeline `orders`". */
+  readonly title: string;
   readonly plan: Pick<PipelinePlan, 'steps'>;
+  /** Why it could not have this module, whatever its config; left out: it can have any. */
+  unfit?: (module: StoredModule) => string | null;
   readonly chain: readonly ChainStep[];
   tryOut(steps: readonly ChainStep[]): Promise<void>;
   switchTo(steps: readonly ChainStep[]): Promise<void>;
@@ -47,12 +50,12 @@ export class LiveModules {
   async tryOut(module: StoredModule): Promise<void> {
     for (const { pipeline, steps } of this.changes(module.name, module)) {
       try {
-        for (const [i, step] of steps.entries()) if (step !== pipeline.chain[i]) checkStep(step);
+        for (const [i, step] of steps.entries()) if (step !== pipeline.chain[i]) checkStep(step, pipeline);
         await pipeline.tryOut(steps);
       } catch (error) {
         if (!(error instanceof MillstreamError)) throw error;
-        const help = 'mend the module, or stop the pipeline; what runs goes on as it is';
-        const message = `pipeline \`${pipeline.name}\` cannot run it: ${error.message}`;
+        const help = 'mend the module, or take it out there; what runs goes on as it is';
+        const message = `${pipeline.title} cannot run it: ${error.message}`;
         throw new MillstreamError(error.kind, error.code, message, { help, cause: error });
       }
     }
@@ -99,7 +102,9 @@ export class LiveModules {
 }
 
 /** What `pipeline lint` would say. */
-function checkStep({ name, module, config, onError }: ChainStep): void {
+function checkStep({ name, module, config, onError }: ChainStep, { unfit }: LivePipeline): void {
+  const why = unfit?.(module) ?? null;
+  if (why !== null) throw new MillstreamError('invalid', 'CONFIG_REFUSED', why);
   if (module.redacts && onError === 'pass') {
     const message = `step ${name}: \`${module.name}\` redacts, so \`on_error\` cannot be "pass"`;
     throw new MillstreamError('invalid', 'CONFIG_REFUSED', message);

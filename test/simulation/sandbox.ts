@@ -138,6 +138,7 @@ function messageOf(spec: ChainSpec): ChainMessage {
     pipeline,
     outputs,
     source,
+    beforeStored: false,
     steps: steps.map(step => {
       const { name, module, onError, memoryBytes, maxFailuresInARow } = step;
       const { abi, sha256 } = module;

@@ -68,7 +68,7 @@ export function describeTopicConfigs(
       return {
         name,
         value,
-        readOnly: false,
+        readOnly: definition.readOnly ?? false,
         configSource: fromTopic ? SOURCE.topic : SOURCE.default,
         isSensitive: false,
         synonyms: options.includeSynonyms

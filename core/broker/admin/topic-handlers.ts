@@ -2,6 +2,7 @@ import type { RequestBody, ResponseInput } from '../../protocol/api.ts';
 import type { BrokerConfig } from '../config.ts';
 import { ErrorCode, errorCodeOf, refused } from '../kafka-error.ts';
 import type { Handlers } from '../request.ts';
+import { TOPIC_CONFIGS } from '../topic-config.ts';
 import type { NewTopic, Topics } from '../topics.ts';
 import { describeTopicConfigs } from './config-handlers.ts';
 
@@ -104,6 +105,7 @@ function specOf(asked: CreatableTopic, config: BrokerConfig): NewTopic {
   const configs: Record<string, string> = {};
   for (const { name, value } of asked.configs) {
     if (value === null) throw refused('INVALID_CONFIG', `Null value not supported for topic configs: ${name}`);
+    if (TOPIC_CONFIGS[name]?.readOnly) throw refused('INVALID_CONFIG', `Clients cannot set ${name}.`);
     configs[name] = value;
   }
   const spec: NewTopic = { name: asked.name, configs };

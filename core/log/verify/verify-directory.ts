@@ -16,6 +16,8 @@ export interface VerifyOptions {
   onLog?: (log: VerifiedLog) => void;
   /** Whether the topic's settings let offsets be missing; left out, only logs in Kafka's cleaner checkpoint may. */
   isCompacted?: (topic: string) => boolean;
+  /** Whether records of the topic's batches may have been left out before they were stored; left out: of none. */
+  isScreened?: (topic: string) => boolean;
 }
 
 /** Reads every byte of a directory of logs and returns what does not fit; an empty list is a sound directory. Notes are
@@ -41,6 +43,7 @@ export async function verifyDirectory(options: VerifyOptions): Promise<Finding[]
         recoveryPoint: recoveryPoints.get(name),
         startOffset: startOffsets.get(name),
         isCompacted: cleanerOffsets.has(name) || (options.isCompacted?.(parsed.topic) ?? false),
+        isScreened: options.isScreened?.(parsed.topic) ?? false,
       },
       report,
     );

@@ -46,7 +46,7 @@ export function recordRoutes(app: FastifyInstance, options: RecordRoutesOptions)
     const placed = new Array<{ partition: number; offset: number }>(records.length);
     await Promise.all(
       batches.map(async ({ partition, members, batch }) => {
-        const appended = host.appendBatch(topic.name, partition, batch);
+        const appended = await host.appendProduced(topic.name, partition, batch);
         await appended.durable;
         members.forEach(([at], i) => {
           placed[at] = { partition, offset: appended.baseOffset + i };

@@ -114,7 +114,7 @@ describe('module bench', () => {
     const { code, out } = await project.run(['module', 'bench', 'orders', '--seconds', '1', '--json']);
     expect(code).toBe(0);
     const result = JSON.parse(out) as { records: number; ns_per_record: { p50: number }; records_per_second: number };
-    expect(result.records).toBeGreaterThan(1000);
+    expect(result.records).toBeGreaterThanOrEqual(500);
     expect(result.ns_per_record.p50).toBeGreaterThan(10);
     expect(result.records_per_second).toBe(Math.round(1e9 / result.ns_per_record.p50));
   });
