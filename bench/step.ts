@@ -3,6 +3,7 @@
  * to the worker and back included: raw RecordBatches in, finished RecordBatches out. One JSON object a line.
  *
  *   node bench/step.ts [--seconds 2] [--rounds 3] [--workers 1] [--module pii_scrubber | FILE.wasm] [--codec none]
+ *     [--fuel 1000000]
  */
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -25,12 +26,14 @@ const { values } = parseArgs({
     module: { type: 'string', default: 'pii_scrubber' },
     steps: { type: 'string', default: '1' },
     codec: { type: 'string', default: 'none' },
+    fuel: { type: 'string' },
   },
 });
 const seconds = Number(values.seconds);
 const workers = Number(values.workers);
 const steps = Number(values.steps);
 const codec = values.codec as Codec;
+const fuel = values.fuel === undefined ? null : Number(values.fuel);
 /** Tasks that the runner keeps in a lane (etl/runner). */
 const IN_LANE = 3;
 
@@ -100,6 +103,7 @@ function chainOf(partition: number): ChainSpec {
       memoryBytes: 16 * 1024 * 1024,
       timeMs: 5000,
       initTimeMs: 10_000,
+      fuel,
       maxFailuresInARow: null,
     })),
     outputs: [{ name: 'default', topic: 'bench.out', rehashPartitions: null, codec }],
@@ -146,6 +150,7 @@ async function measure(sandbox: Sandbox, shape: Shape, round: number): Promise<v
       module: basename(values.module, '.wasm'),
       steps,
       codec,
+      fuel,
       workers,
       round,
       recordsPerSecond: Math.round(records / elapsed),

@@ -147,6 +147,7 @@ export function chainStep(step: PipelinePlan['steps'][number], module: StoredMod
     memoryBytes: Math.min(step.memoryBytes, etl.memory_limit_bytes),
     timeMs: Math.min(step.timeMs, etl.execution_timeout_ms),
     initTimeMs: INIT_TIME_MS,
+    ...(step.fuel === undefined ? {} : { fuel: step.fuel }),
     ...(step.stateBytes === undefined ? {} : { stateBytes: step.stateBytes }),
     maxFailuresInARow: step.maxFailuresInARow,
     ...(step.lookBack && { lookBack: step.lookBack }),

@@ -1,6 +1,7 @@
 import { CELL, PHASE } from '../sandbox/cell.ts';
 import { asCore, HOST_INTERFACE } from './component.ts';
 import type { CoreExports } from './core-functions.ts';
+import { type Fuel, fuelOf, type FuelSetup } from './fuel.ts';
 import { type Failure, type Guest, GuestFault, type GuestHost, type GuestSetup, InitRefused } from './guest.ts';
 import { GuestState } from './guest-state.ts';
 
@@ -49,6 +50,7 @@ export class CoreGuest implements Guest {
   /** It says why by `fail`. */
   readonly lastWords = '';
   readonly capabilities: number;
+  readonly fuel: Fuel | null;
   /** What `fail` said during the last call, by input index. */
   readonly failures = new Map<number, Failure>();
   private readonly exports: CoreExports;
@@ -60,7 +62,7 @@ export class CoreGuest implements Guest {
   private readonly state: GuestState | null;
 
   /** Instantiates and initialises. Throws InitRefused, GuestFault or what V8 throws. */
-  constructor(module: WebAssembly.Module, host: GuestHost, init: Uint8Array) {
+  constructor(module: WebAssembly.Module, host: GuestHost, init: Uint8Array, fuel: FuelSetup | null = null) {
     this.host = host;
     this.bytes = new Uint8Array(0);
     const { cell } = host;
@@ -81,6 +83,7 @@ export class CoreGuest implements Guest {
       ...state?.imports,
     };
     const instance = new WebAssembly.Instance(module, { millstream: calls, [HOST_INTERFACE]: calls });
+    this.fuel = fuelOf(instance.exports, fuel);
     this.exports = asCore(instance.exports, reason =>
       this.fail(-1, this.count < 0 ? 'INVALID_CONFIG' : 'FAILED', reason),
     );
@@ -118,6 +121,7 @@ export class CoreGuest implements Guest {
     this.count = count;
     if (this.failures.size > 0) this.failures.clear();
     this.state?.begin(count);
+    this.fuel?.fill();
     const ptr = this.write(frame);
     return this.output(this.exports.millstream_process(ptr, frame.length), frame.length, most);
   }
@@ -126,6 +130,7 @@ export class CoreGuest implements Guest {
     this.count = timers.length;
     if (this.failures.size > 0) this.failures.clear();
     this.state?.begin(timers.length, timers);
+    this.fuel?.fill();
     const size = timers.reduce((sum, timer) => sum + timer.length, 0);
     return this.output(this.exports.millstream_flush?.(FLUSH_REASON.timers) ?? 0n, size, most);
   }

@@ -2,6 +2,7 @@ import { varintSize, writeVarint } from '../../core/base/varint.ts';
 import { CELL, PHASE } from '../sandbox/cell.ts';
 import { type BodyParts, initInput, InputWriter, OutputReader, partsOf, VERSION } from './fluvio-codec.ts';
 import { configPairs } from './foreign-config.ts';
+import { type Fuel, fuelOf } from './fuel.ts';
 import { InputFrame, OutputFrame } from './frames.ts';
 import { GuestMemory } from './guest-memory.ts';
 import { type Failure, type Guest, GuestFault, type GuestHost, type GuestSetup, InitRefused } from './guest.ts';
@@ -52,6 +53,9 @@ interface Exports {
 export class FluvioGuest implements Guest {
   readonly takesTombstones = false;
   readonly failures = new Map<number, Failure>();
+  readonly callsForEachRecord = true;
+  /** Of the instance at hand. What it is shown of the past costs nothing. */
+  fuel: Fuel | null = null;
   private readonly module: WebAssembly.Module;
   private readonly host: GuestHost;
   private readonly setup: GuestSetup;
@@ -111,6 +115,7 @@ export class FluvioGuest implements Guest {
   private one(record: InputFrame, accumulator: Uint8Array | null): Uint8Array | null {
     const { output, transform } = this;
     const parts = partsOf(record.bytes, record.bodyFrom);
+    this.fuel?.fill();
     const status = this.call(transform, this.input.write(record.bytes, parts, record, accumulator));
     if (status < 0) {
       const reason = STATUSES[status] ?? 'it does not say why';
@@ -184,6 +189,7 @@ export class FluvioGuest implements Guest {
     this.exports = exports as Exports;
     this.transform = TRANSFORMS.find(name => exports[name] !== undefined) as Transform;
     memory.attach(this.exports.memory);
+    this.fuel = fuelOf(exports, setup.fuel);
     this.hasLookedBack = false;
     if (this.exports.init) this.initialise();
     this.waterMark = memory.size + (memoryBytes - memory.size) * WATER_MARK;

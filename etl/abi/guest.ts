@@ -1,4 +1,5 @@
 import type { StepState } from '../sandbox/state/step-state.ts';
+import type { Fuel, FuelSetup } from './fuel.ts';
 import type { RegisteredSchema } from './schema-registry.ts';
 
 /*
@@ -22,6 +23,10 @@ export interface Guest {
    * `most`: so many bytes may come out.
    */
   process(frame: Uint8Array, count: number, most: number): Uint8Array | null | Promise<Uint8Array | null>;
+  /** What its step gives it for a record; null or left out: it may run as long as it is given time. */
+  readonly fuel?: Fuel | null;
+  /** Each record is a call of its own into the module, with fuel of its own. Left out: `process` is one. */
+  readonly callsForEachRecord?: boolean;
   /** It says which record it works on; a step with state goes record by record otherwise. Left out: it does not. */
   readonly reportsProgress?: boolean;
   /** Lets these timers come; what comes out as of `process`, a timer's place being its input index. */
@@ -82,6 +87,8 @@ export interface GuestSetup {
   lookBack: LookBack | null;
   /** What the schema registry holds; null: there is none. */
   schemas: readonly RegisteredSchema[] | null;
+  /** Left out or null: its instructions are not counted. */
+  fuel?: FuelSetup | null;
 }
 
 export interface Failure {

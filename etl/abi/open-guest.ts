@@ -21,8 +21,8 @@ export async function openGuest(
       if (WebAssembly.Module.exports(module).some(({ name }) => name === ON_RECORD)) {
         return new RecordGuest(module, host, setup, initJson(setup));
       }
-      return new CoreGuest(module, host, initJson(setup));
+      return new CoreGuest(module, host, initJson(setup), setup.fuel);
     case 'millstream-core':
-      return new CoreGuest(module, host, initJson(setup));
+      return new CoreGuest(module, host, initJson(setup), setup.fuel);
   }
 }

@@ -1,6 +1,7 @@
 import { CELL, PHASE } from '../sandbox/cell.ts';
 import { HOST_INTERFACE, type WorldExports } from './component.ts';
 import { CAPABILITY, failureOf, refuseCapabilities } from './core.ts';
+import { type Fuel, fuelOf } from './fuel.ts';
 import { InputFrame, OutputFrame } from './frames.ts';
 import { GuestMemory } from './guest-memory.ts';
 import { type Failure, type Guest, GuestFault, type GuestHost, type GuestSetup, InitRefused } from './guest.ts';
@@ -25,6 +26,8 @@ export class RecordGuest implements Guest {
   readonly failures = new Map<number, Failure>();
   readonly lastWords = '';
   readonly reportsProgress = true;
+  readonly callsForEachRecord = true;
+  readonly fuel: Fuel | null;
   private readonly memory = new GuestMemory();
   private readonly output = new OutputFrame();
   private readonly host: GuestHost;
@@ -52,6 +55,7 @@ export class RecordGuest implements Guest {
     const { exports } = new WebAssembly.Instance(module, { [HOST_INTERFACE]: calls });
     const guest = exports as unknown as RecordExports;
     this.exports = guest;
+    this.fuel = fuelOf(exports, setup.fuel);
     memory.attach(guest.memory);
     guest['_initialize']?.();
     const bits = guest.capabilities();
@@ -88,6 +92,7 @@ export class RecordGuest implements Guest {
   private one(record: InputFrame): Failure | null {
     const { exports, memory, output } = this;
     this.said = null;
+    this.fuel?.fill();
     const at = callWith(record, memory, exports.cabi_realloc, exports[ON_RECORD]);
     const mark = output.mark();
     let failure = this.said as Failure | null;

@@ -1,5 +1,6 @@
 import { CELL, PHASE } from '../sandbox/cell.ts';
 import { configPairs } from './foreign-config.ts';
+import { type Fuel, fuelOf } from './fuel.ts';
 import { InputFrame, OutputFrame } from './frames.ts';
 import { GuestMemory } from './guest-memory.ts';
 import { type Failure, type Guest, GuestFault, type GuestHost, type GuestSetup, InitRefused } from './guest.ts';
@@ -51,6 +52,7 @@ export class RedpandaGuest implements Guest {
   readonly takesTombstones = true;
   /** The ABI knows no such word: a record that fails ends the instance. */
   readonly failures: ReadonlyMap<number, Failure> = new Map();
+  fuel: Fuel | null = null;
   private readonly cell: Int32Array;
   private readonly memory = new GuestMemory();
   private readonly wasi: Wasi;
@@ -110,6 +112,7 @@ export class RedpandaGuest implements Guest {
       this.hostTurn = { resolve, reject };
       this.input = new InputFrame(frame, count);
       this.output.begin(count);
+      this.fuel?.fill();
       const turn = this.guestTurn;
       this.guestTurn = null;
       try {
@@ -146,6 +149,7 @@ export class RedpandaGuest implements Guest {
     });
     const exports = instance.exports as unknown as Exports;
     memory.attach(exports.memory);
+    this.fuel = fuelOf(instance.exports, setup.fuel);
     return new Promise((resolve, reject) => {
       this.hostTurn = { resolve, reject };
       WebAssembly.promising(exports[START] as () => void)().then(

@@ -98,6 +98,7 @@ function stepOf(step: PipelineFile['step'][number], index: number, checker: Chec
     onError: step.on_error,
     memoryBytes: step.limits.memory,
     timeMs: step.limits.time,
+    ...(step.limits.fuel === undefined ? {} : { fuel: step.limits.fuel }),
     maxFailuresInARow: step.max_failures?.in_a_row ?? null,
     stateBytes: step.limits.state,
     idleMs: step.idle_after,

@@ -57,6 +57,8 @@ export interface StepPlan {
   onError: OnError;
   memoryBytes: number;
   timeMs: number;
+  /** WebAssembly instructions for one record; left out: they are not counted. */
+  fuel?: number;
   maxFailuresInARow: number | null;
   /** What its state may hold for one partition, if its module keeps any; left out: 64 MiB. */
   stateBytes?: number;

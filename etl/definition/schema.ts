@@ -46,6 +46,14 @@ const stepSchema = z.strictObject({
         .default(64 * 2 ** 20)
         .describe('Memory of one instance. Default "64MiB".'),
       time: duration({ min: 1 }).default(5000).describe('Time for one record. Default "5s".'),
+      fuel: z
+        .number()
+        .int()
+        .min(1)
+        .optional()
+        .describe(
+          'WebAssembly instructions for one record: who needs more fails with the code FUEL on every machine. Left out: they are not counted.',
+        ),
       state: size({ min: 1024, max: 2 ** 30 })
         .default(64 * 2 ** 20)
         .describe('What a module with state may keep for one partition. Default "64MiB".'),

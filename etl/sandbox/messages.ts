@@ -85,7 +85,7 @@ export interface RunMessage {
 
 /** Compiles a module, or starts a chain without running anything. */
 export type ProbeMessage =
-  | { kind: 'compile'; task: number; bytes: Uint8Array }
+  | { kind: 'compile'; task: number; bytes: Uint8Array; hasFuel: boolean }
   | { kind: 'start'; task: number; chain: ChainMessage };
 
 export type WorkerMessage =

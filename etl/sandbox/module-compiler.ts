@@ -45,7 +45,7 @@ export class ModuleCompiler {
       module: modules[i] as WebAssembly.Module,
       sha256: step.module.sha256,
       abi: step.module.abi,
-      setup: setupOf(spec, step),
+      setup: setupOf(spec, step, hasFuel(step) ? fuelExportOf(modules[i] as WebAssembly.Module) : null),
       onError: step.onError,
       state: stateOf(step),
       maxFailuresInARow: step.maxFailuresInARow,
@@ -105,12 +105,12 @@ export class ModuleCompiler {
   }
 
   private async compileNow(
-    step: Pick<ChainStep, 'module' | 'memoryBytes' | 'initTimeMs'>,
+    step: Pick<ChainStep, 'module' | 'memoryBytes' | 'initTimeMs' | 'fuel'>,
   ): Promise<WebAssembly.Module> {
     inspect(step.module.bytes);
     const bytes = instrument(coreOf(step.module.bytes), step.memoryBytes);
     const reply = await this.inThrowAway(
-      { kind: 'compile', task: 1, bytes },
+      { kind: 'compile', task: 1, bytes, hasFuel: hasFuel(step) },
       step.initTimeMs,
       `module ${step.module.name}`,
     );
@@ -148,7 +148,7 @@ export class ModuleCompiler {
       this.idle = this.clock.setTimer(KEEP_IDLE_MS, () => this.throwAway());
       if (reply.ok !== null) return reply;
       const { kind, code, message: text, help } = reply.error;
-      if (message.kind === 'compile') throw refused(`it does not compile: ${text}`);
+      if (message.kind === 'compile' && code !== 'MODULE_REFUSED') throw refused(`it does not compile: ${text}`);
       throw new MillstreamError(kind, code, text, help ? { help } : {});
     } catch (error) {
       if (error instanceof MillstreamError) throw error;
@@ -173,6 +173,12 @@ function stateOf({ module, stateBytes }: ChainStep): ChainMessage['steps'][numbe
   return module.state ? { ...module.state, limitBytes: stateBytes ?? DEFAULT_STATE_BYTES } : null;
 }
 
+const hasFuel = ({ fuel }: Pick<ChainStep, 'fuel'>): boolean => typeof fuel === 'number';
+
+/** How much fuel it is is none of the code's business: the host fills it. */
 function keyOf(step: ChainStep): string {
-  return `${step.module.sha256}/${step.memoryBytes}`;
+  return `${step.module.sha256}/${step.memoryBytes}${hasFuel(step) ? '/fuel' : ''}`;
 }
+
+/** Where a module that counts keeps what is left: it was given its last export for that. */
+const fuelExportOf = (module: WebAssembly.Module): string => WebAssembly.Module.exports(module).at(-1)?.name ?? '';

@@ -51,6 +51,8 @@ export interface ChainStep {
   /** Per record. */
   timeMs: number;
   initTimeMs: number;
+  /** WebAssembly instructions for one record. Left out or null: they are not counted. */
+  fuel?: number | null;
   /** What its state may hold for one partition, when the module keeps any. Left out: 64 MiB. */
   stateBytes?: number;
   /** The policy turns into `stop` after this many failures in a row; null: never. */

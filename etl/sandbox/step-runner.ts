@@ -8,6 +8,7 @@ import {
   OUTPUT_BYTES_PER_RECORD,
   OUTPUT_FACTOR,
 } from '../abi/guest.ts';
+import { outOfFuel } from '../abi/fuel.ts';
 import { CELL, PHASE } from './cell.ts';
 import type { FrameHelper, Table } from './frame-helper/frame-helper.ts';
 import { type Blame, type ChainStepMessage, MODE, type StepMemory } from './messages.ts';
@@ -121,6 +122,8 @@ export class StepRunner {
     // Without progress nobody knows which record has written what.
     if (writes && guest.reportsProgress !== true && this.step.abi !== 'fluvio')
       memory.mode = Math.max(memory.mode, MODE.single);
+    // A record that is short of fuel must not live on what its neighbours leave: it gets a call of its own.
+    if (guest.fuel && guest.callsForEachRecord !== true) memory.mode = Math.max(memory.mode, MODE.single);
     const input = new StepInput(this.helper, run.input, !guest.takesTombstones);
     if (run.unreadable && run.unreadable.length > 0) this.run = { ...run, blame: this.withUnreadable(run, input) };
     const verdicts = new Verdicts(this.helper, input, run, this.step, memory, writes !== null);
@@ -335,7 +338,7 @@ export class StepRunner {
       instance.trace(error);
       const record = error instanceof GuestFault ? error.record : (cell[CELL.record] as number);
       // A module that threw says why before it traps.
-      const said = guest.failures.get(record);
+      const said = guest.fuel?.isSpent ? outOfFuel(guest.fuel) : guest.failures.get(record);
       const sizes = { before: memoryBefore, now: guest.memoryBytes, limit: this.step.setup.memoryBytes };
       return { fault: instance.masked(said ?? explainFault(error, sizes, guest.lastWords)), record };
     } finally {

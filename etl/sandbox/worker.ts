@@ -4,6 +4,7 @@ import { systemClock } from '../../core/base/clock.ts';
 import { asMillstreamError } from '../../core/base/errors.ts';
 import { CELL, PHASE } from './cell.ts';
 import { FrameHelper } from './frame-helper/frame-helper.ts';
+import { meter } from './fuel/meter.ts';
 import type { Reply, RunMessage, WorkerMessage } from './messages.ts';
 import { stepBack } from './step-back.ts';
 import { WorkerLane, type WorkerShared } from './worker-lane.ts';
@@ -58,7 +59,10 @@ async function reply(message: WorkerMessage): Promise<unknown> {
       return { ok: 'done' } satisfies Reply;
     case 'compile':
       shared.cell[CELL.phase] = PHASE.init;
-      return { ok: 'compiled', module: new WebAssembly.Module(message.bytes) } satisfies Reply;
+      return {
+        ok: 'compiled',
+        module: new WebAssembly.Module(message.hasFuel ? meter(message.bytes) : message.bytes),
+      } satisfies Reply;
     case 'start':
       await tryOut(new WorkerLane({ chain: message.chain, memory: [], past: null }, shared));
       return { ok: 'done' } satisfies Reply;

@@ -60,7 +60,7 @@ follow = "\${FOLLOW}"
 name = "scrub"
 module = "pii_scrubber@1.2"
 on_error = "drop"
-limits = { memory = "16MiB", time = "250ms" }
+limits = { memory = "16MiB", time = "250ms", fuel = 2_000_000 }
 max_failures = { in_a_row = 10 }
 config = { fields = ["customer.email"], rounds = "\${ROUNDS:-3}" }
 
@@ -104,6 +104,7 @@ test('a full file gives a full plan, with variables converted to the declared ty
       onError: 'drop',
       memoryBytes: 16 * 2 ** 20,
       timeMs: 250,
+      fuel: 2_000_000,
       maxFailuresInARow: 10,
       stateBytes: 64 * 2 ** 20,
       idleMs: 10_000,

@@ -133,14 +133,15 @@ describe('timers', () => {
   });
 
   it('that fail cost themselves alone, and what they wrote is gone', async () => {
-    for (const [how, code] of [
+    for (const [how, code, limits = { timeMs: 50 }] of [
       ['#', 'REFUSED'],
       ['!', 'TRAP'],
       ['~', 'TIMEOUT'],
+      ['~', 'FUEL', { timeMs: 5000, fuel: 1_000_000 }],
       ['%2000000', 'OUTPUT_TOO_LARGE'],
-    ]) {
+    ] as [string, string, object?][]) {
       const run = new Committed();
-      const lane = await open({ timeMs: 50 });
+      const lane = await open(limits);
       await runTimed(
         lane,
         [
