@@ -6,6 +6,11 @@ import type { Failure } from './guest.ts';
  * first record ends it: that is what the time to start is for.
  */
 
+export const FUEL = 'FUEL';
+
+/** So much may cost what a module does once, with the first record of an instance: building its tables, say. */
+const WARM_UP = 4_000_000n;
+
 /** What the instances of a step are told. Can be cloned. */
 export interface FuelSetup {
   perRecord: number;
@@ -16,6 +21,8 @@ export interface FuelSetup {
 /** The fuel of one instance. */
 export class Fuel {
   readonly perRecord: number;
+  /** The record that comes now may cost more: it comes once more. */
+  isWarmingUp = false;
   private readonly left: { value: bigint };
   private readonly full: bigint;
 
@@ -27,7 +34,7 @@ export class Fuel {
 
   /** For the record that comes now. */
   fill(): void {
-    this.left.value = this.full;
+    this.left.value = this.isWarmingUp ? this.full + WARM_UP : this.full;
   }
 
   /** It was used up, and this is why the module trapped. */
@@ -43,6 +50,6 @@ export function fuelOf(exports: Readonly<Record<string, unknown>>, setup?: FuelS
 
 /** What is said of the record that used it up. */
 export const outOfFuel = ({ perRecord }: Fuel): Failure => ({
-  code: 'FUEL',
+  code: FUEL,
   reason: `the module used more than ${perRecord} instructions for one record`,
 });

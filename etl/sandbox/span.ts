@@ -9,8 +9,11 @@ export interface Span {
   /** One record a call. */
   single: boolean;
   /** The one record of this span is run in a fresh instance; if it fails, it is at fault. */
-  alone: boolean;
+  alone: Trial;
 }
+
+/** `warm`: the instance has had this very record once before, which counted for nothing. */
+export type Trial = false | 'fresh' | 'warm';
 
 /** A step's input as its module sees it: with `skip`, tombstones are not counted, they go around the module. */
 export class StepInput {
@@ -63,7 +66,7 @@ export class StepInput {
   }
 
   /** A span in three, the last one first: what is behind its n-th record, that record, and what is before it. */
-  around(span: Span, n: number, alone: boolean): Span[] {
+  around(span: Span, n: number, alone: Trial): Span[] {
     const at = this.nth(span.from, n);
     const parts: Span[] = [
       { ...span, from: at + 1, first: span.first + n + 1, alone: false },

@@ -8,11 +8,11 @@ import {
   OUTPUT_BYTES_PER_RECORD,
   OUTPUT_FACTOR,
 } from '../abi/guest.ts';
-import { outOfFuel } from '../abi/fuel.ts';
+import { FUEL, outOfFuel } from '../abi/fuel.ts';
 import { CELL, PHASE } from './cell.ts';
 import type { FrameHelper, Table } from './frame-helper/frame-helper.ts';
 import { type Blame, type ChainStepMessage, MODE, type StepMemory } from './messages.ts';
-import { type Span, StepInput } from './span.ts';
+import { type Span, StepInput, type Trial } from './span.ts';
 import type { Unreadable } from './task-input.ts';
 import { StepInstance } from './step-instance.ts';
 import { Accumulator } from './state/accumulator.ts';
@@ -178,7 +178,7 @@ export class StepRunner {
         if (condemned) this.passOver(part);
         continue;
       }
-      const alone = part.alone || marked !== null;
+      const alone = part.alone || (marked !== null && 'fresh');
       const fault = await this.call(part, count, bytes, alone);
       if (!fault) {
         // It failed with others and not alone: where the module says it is is not to be trusted.
@@ -190,17 +190,23 @@ export class StepRunner {
       if (fault instanceof TimerDue) {
         work.push(...input.split(part, fault.record));
       } else if (count === 1) {
-        if (!alone && !wasFresh) work.push({ ...part, alone: true });
+        const trial = this.trialAfter(fault.failure);
+        if (trial === 'warm' ? alone !== 'warm' : !alone && !wasFresh) work.push({ ...part, alone: trial });
         else {
           verdicts.take(part, 1, null, [{ index: input.nth(part.from, 0), ...fault.failure }]);
           this.passOver(part);
         }
       } else if (fault.record >= 0 && fault.record < count) {
-        work.push(...input.around(part, fault.record, true));
+        work.push(...input.around(part, fault.record, this.trialAfter(fault.failure)));
       } else {
         work.push({ ...part, single: true });
       }
     }
+  }
+
+  /** What a module does once, as long as its instance lives, is no record's: when fuel is short it must not decide. */
+  private trialAfter({ code }: Failure): Trial {
+    return this.step.setup.fuel && code === FUEL ? 'warm' : 'fresh';
   }
 
   /** The first place in this range that earlier attempts have marked. */
@@ -279,7 +285,7 @@ export class StepRunner {
     span: Span,
     count: number,
     bytes: number,
-    alone: boolean,
+    alone: Trial,
   ): Promise<{ failure: Failure; record: number } | TimerDue | null> {
     const { verdicts } = this.feed;
     const outcome = await this.enterGuest(span, count, bytes, alone);
@@ -305,7 +311,7 @@ export class StepRunner {
     this.passOver(span);
   }
 
-  private async enterGuest(span: Span, count: number, bytes: number, alone: boolean): Promise<Outcome> {
+  private async enterGuest(span: Span, count: number, bytes: number, alone: Trial): Promise<Outcome> {
     const { helper, cell, writes } = this;
     const { input, timers } = this.feed;
     const { instance } = this;
@@ -325,9 +331,12 @@ export class StepRunner {
     if (writes) this.beginWrites(writes, span);
     cell[CELL.phase] = alone ? PHASE.alone : PHASE.call;
     try {
-      const output = timers
-        ? (guest.flush?.(timers.slice(span.from, span.to), most) ?? null)
-        : await guest.process(helper.memory.subarray(at, at + bytes), count, most);
+      const enter = (): ReturnType<Guest['process']> =>
+        timers
+          ? (guest.flush?.(timers.slice(span.from, span.to), most) ?? null)
+          : guest.process(helper.memory.subarray(at, at + bytes), count, most);
+      if (alone === 'warm') await this.warmUp(guest, enter, span);
+      const output = await enter();
       instance.isFresh = false;
       writes?.end(count - 1);
       return { output, failed: guest.failures.size > 0 ? this.failuresOf(guest, span) : [] };
@@ -345,6 +354,18 @@ export class StepRunner {
       cell[CELL.phase] = PHASE.host;
       helper.raw.release(mark);
     }
+  }
+
+  /** One run that leaves nothing behind but a warm instance. */
+  private async warmUp(guest: Guest, enter: () => ReturnType<Guest['process']>, span: Span): Promise<void> {
+    const { cell, writes } = this;
+    if (guest.fuel) guest.fuel.isWarmingUp = true;
+    await enter();
+    if (guest.fuel) guest.fuel.isWarmingUp = false;
+    this.instance.dropLines();
+    writes?.rollBack();
+    if (writes) this.beginWrites(writes, span);
+    cell[CELL.call] = (cell[CELL.call] as number) + 1;
   }
 
   private beginWrites(writes: CallWrites, span: Span): void {

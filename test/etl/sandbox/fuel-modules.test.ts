@@ -108,7 +108,10 @@ describe.skipIf(!existsSync(`${GUESTS}done`))('guests of other systems', () => {
     expect(await run(1_000_000_000)).toEqual(without);
     const { out, dead } = await run(20);
     expect(out).toEqual([]);
-    expect(dead.map(({ code }) => code)).toEqual(values.map(() => 'FUEL'));
+    // Who traps by itself says so, in the run that may use more.
+    const ownCodes = new Map(without.dead.map(({ offset, code }) => [offset, code]));
+    expect(dead.map(({ offset }) => offset)).toEqual(values.map((_, i) => i));
+    expect(dead.filter(({ offset, code }) => code !== 'FUEL' && code !== ownCodes.get(offset))).toEqual([]);
   });
 });
 

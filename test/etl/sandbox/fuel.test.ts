@@ -131,6 +131,37 @@ describe.each(guests)('%s, with fuel', (_how, module) => {
   });
 });
 
+describe('a module that does something once, with the first record of each instance', () => {
+  /** So many rounds of nine instructions. */
+  const lazy = (rounds: number): StoredModule => {
+    const once = `(if (i32.eq (global.get $seen) (i32.const 1)) (then (local.set $i (i32.const ${rounds}))
+      (loop $o (drop (i32.const 0)) (drop (i32.const 0))
+        (br_if $o (local.tee $i (i32.sub (local.get $i) (i32.const 1)))))))`;
+    return moduleOf(assemble(guestText({ special: once + WORK })));
+  };
+  // A trap costs the instance: the record behind it is the first of the next one.
+  const values = ['W9 first', 'a', 'W9', 'T', 'W9 behind a trap', 'b', 'WA', 'W9', 'L', 'W9', 'T', 'WA'];
+  const codes = new Map([
+    [3, 'TRAP'],
+    [6, 'FUEL'],
+    [8, 'FUEL'],
+    [10, 'TRAP'],
+    [11, 'FUEL'],
+  ]);
+
+  test.each([1, 7, values.length])('does not charge it to that record, in batches of %i', async size => {
+    const { out, dead } = await run(lazy(100_000), values, size);
+    expect(dead.map(({ offset, code }) => [offset, code])).toEqual([...codes]);
+    expect(out).toEqual(values.filter((_, i) => !codes.has(i)));
+  });
+
+  test('has no more than four million instructions for it', async () => {
+    const { out, dead } = await run(lazy(1_000_000), ['a', 'b'], 2);
+    expect(out).toEqual([]);
+    expect(dead.map(({ code }) => code)).toEqual(['FUEL', 'FUEL']);
+  });
+});
+
 test('what becomes of the record is the step’s to say', async () => {
   const module = (guests[0] as (typeof guests)[number])[1];
   const values = ['a', 'L', 'b'];
