@@ -228,8 +228,13 @@ topic = "in"
 name = "scrub"
 module = "pii_scrubber"
 config = { fields = ["email"] }
+limits = { fuel = 10_000 }
 [sinks.out.file]
 path = "out.ndjson"
+[[test]]
+name = "too much work"
+input = { text = '{"email":"a@b.c","more":[${'1,'.repeat(3000)}1]}' }
+expect = [{ dead_letter = { step = "scrub", code = "FUEL" } }]
 [[test]]
 name = "right"
 input = { json = '{"email":"a@b.c"}' }
@@ -243,8 +248,9 @@ expect = [{ json = { email = "a@b.c" } }]
     const { code, out } = await runCommand(['pipeline', 'test', 'p.toml'], { cwd: folder });
     expect(code).toBe(1);
     expect(out).toContain('ok      right');
+    expect(out).toContain('ok      too much work');
     expect(out).toContain('FAILED  wrong');
-    expect(out).toContain('p.toml: 1 of 2 tests failed');
+    expect(out).toContain('p.toml: 1 of 3 tests failed');
     const lint = await runCommand(['pipeline', 'lint', 'p.toml'], { cwd: folder });
     expect(lint).toEqual({ code: 0, out: 'p.toml: ok\n', err: '' });
   });
