@@ -48,12 +48,18 @@ export class Rows {
     this.ender = ender;
   }
 
+  /** The next row when it has been read already, which nearly all have; null: ask `next`. */
+  atHand(): ReadRow | null {
+    const found = this.at < this.buffer.length ? this.ender(this.buffer, this.at) : null;
+    return found && found.end - this.at <= this.maxRowBytes ? this.take(found.end, found.next) : null;
+  }
+
   /** The next row; null at the end of the file. A last row without a newline counts when `lastIsWhole`. */
   async next(lastIsWhole: boolean): Promise<ReadRow | null> {
     for (;;) {
-      const found = this.at < this.buffer.length ? this.ender(this.buffer, this.at) : null;
-      if (found && found.end - this.at > this.maxRowBytes) return this.tooLong();
-      if (found) return this.take(found.end, found.next);
+      const row = this.atHand();
+      if (row) return row;
+      if (this.at < this.buffer.length && this.ender(this.buffer, this.at)) return this.tooLong();
       if (this.buffer.length - this.at > this.maxRowBytes) return this.tooLong();
       if (await this.fill()) continue;
       if (!lastIsWhole || this.at === this.buffer.length) return null;

@@ -99,7 +99,7 @@ class FileSource implements SourceReader {
     const from = rows.offset;
     while (batch.records.length + batch.rejected.length < maxRecords && rows.offset - from < BATCH_BYTES) {
       const start = { offset: rows.offset, line: rows.line };
-      const row = await rows.next(!this.config.follow);
+      const row = rows.atHand() ?? (await rows.next(!this.config.follow));
       if (!row) break;
       if (row.kind === 'too-long') batch.rejected.push(this.tooLong(row));
       else {

@@ -3,7 +3,8 @@ import { bodySize, encodeBatch, type NewRecord } from '../../core/engine/records
 
 /** Batches stay below Kafka's default limit of 1 MiB for a message, with room for its framing. */
 export const MOST_BATCH_BYTES = 900 * 1024;
-/** Limits count compressed bytes: what came in compressed must get out again. */
+/** A batch is closed at this size. One that is larger, for a single record, is compressed: limits count compressed bytes, and
+ * what came in compressed must get out again. */
 const COMPRESS_FROM_BYTES = 512 * 1024;
 
 /** Encodes records as batches of a bounded size, in order, for one partition. */
@@ -25,7 +26,7 @@ export function appendsOf(
   };
   for (const record of records) {
     const bytes = bodySize(record) + 20;
-    if (size + bytes > mostBytes) close();
+    if (size + bytes > Math.min(mostBytes, COMPRESS_FROM_BYTES)) close();
     open.push(record);
     size += bytes;
   }

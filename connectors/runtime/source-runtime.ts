@@ -19,7 +19,8 @@ import { frameState, unframeState } from './state-frame.ts';
  * outside (`state`) are one commit.
  */
 
-const BATCH_RECORDS = 1000;
+/** Each batch is a commit, which costs about as much as a thousand records. */
+const BATCH_RECORDS = 5000;
 /** Pause before the system is asked again when there was nothing. */
 const IDLE_MS = 500;
 const RETRY = { fromMs: 200, toMs: 5000 };
