@@ -78,7 +78,7 @@ export class Rows {
   private take(end: number, next: number): ReadRow {
     const bytes = this.buffer.subarray(this.at, end);
     const line = this.line + 1;
-    this.line += newlinesIn(this.buffer, this.at, next) || 1;
+    this.line += this.ender === lineEnd ? 1 : newlinesIn(this.buffer, this.at, next) || 1;
     this.offset += next - this.at;
     this.at = next;
     return { kind: 'row', bytes, line };
