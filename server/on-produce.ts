@@ -96,6 +96,7 @@ function readStep(given: Given, store: ModuleStore): { step: StepPlan; module: S
     onError: given.on_error,
     memoryBytes: given.limits.memory,
     timeMs: given.limits.time,
+    ...(given.limits.fuel !== undefined && { fuel: given.limits.fuel }),
     maxFailuresInARow: null,
   };
   return { step, module };

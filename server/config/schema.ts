@@ -152,6 +152,7 @@ const onProduceModule = z.strictObject({
     .strictObject({
       memory: size({ min: 64 * 1024, max: 4 * 2 ** 30 }).default(64 * 2 ** 20),
       time: duration({ min: 1 }).default(5000),
+      fuel: z.number().int().min(1).optional(),
     })
     .prefault({}),
   config: z.record(z.string(), z.unknown()).default({}),

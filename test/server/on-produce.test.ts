@@ -156,6 +156,12 @@ test('with `drop` such a record is left out', async () => {
   expect(await stored()).toEqual([{ from: 0, to: 6, records: ['0 a', '2 c', '6 f'] }]);
 });
 
+test('a module that is short of fuel fails the record that uses it up', async () => {
+  await start('{ module = "guest", on_error = "drop", limits = { fuel = 1_000_000 } }');
+  expect(await wire.produce('orders', 0, batch(['a', 'L', 'b']))).toEqual({ error: 0, offset: 0 });
+  expect(await stored()).toEqual([{ from: 0, to: 2, records: ['0 a', '2 b'] }]);
+});
+
 test('a batch that cannot be read is refused, whatever the policy', async () => {
   await start('{ module = "guest", on_error = "drop" }');
   expect((await produce9('orders', bomb())).error).toBe(ERROR.corrupt);
