@@ -2,6 +2,7 @@ import { refused } from '../sandbox/errors.ts';
 import { type ModuleShape, readShape } from '../sandbox/module-shape.ts';
 import { WasmDamage, WasmReader } from '../sandbox/wasm-reader.ts';
 import { HOST_INTERFACE } from './component.ts';
+import { COMPONENT_STATE_IMPORTS, TIMERS_INTERFACE } from './component-state.ts';
 import { CORE_IMPORTS } from './core-functions.ts';
 
 /*
@@ -25,6 +26,7 @@ const WORLDS: Readonly<Record<string, { name: string; type: string }>> = {
 };
 /** What guests of these worlds may call. */
 const IMPORTS = ['log', 'progress', 'fail'];
+const ON_TIMER = { name: 'on-timer', type: 'i64 i32 i32 -> i32' };
 
 export function isComponent(bytes: Uint8Array): boolean {
   return Buffer.from(bytes.subarray(0, 8)).equals(Buffer.from('0061736d0d000100', 'hex'));
@@ -63,13 +65,24 @@ export function worldOf({ imports, exports }: ModuleShape): string {
       throw refused(`its \`${name}\` is (${found ?? 'no function'}); it must be (${type ?? 'the memory'})`);
   }
   for (const { module, name, type } of imports) {
-    const known = module === HOST_INTERFACE && IMPORTS.includes(name) ? CORE_IMPORTS[name] : undefined;
+    const own = call === 'on-record' ? COMPONENT_STATE_IMPORTS[module] : undefined;
+    const known = module === HOST_INTERFACE && IMPORTS.includes(name) ? CORE_IMPORTS[name] : own?.[name];
     if (known === undefined) {
       throw refused(`it imports \`${module}\`.${name}; from ${HOST_INTERFACE} there are ${IMPORTS.join(', ')}`);
     }
     if (type !== known) throw refused(`it imports \`${module}\`.${name} as (${type}); it is (${known})`);
   }
+  checkTimers(imports, exports);
   return world.name;
+}
+
+function checkTimers(imports: ModuleShape['imports'], exports: ModuleShape['exports']): void {
+  const found = exports.get(ON_TIMER.name);
+  if (found !== undefined && found !== ON_TIMER.type) {
+    throw refused(`its \`${ON_TIMER.name}\` is (${found ?? 'no function'}); it must be (${ON_TIMER.type})`);
+  }
+  if (found !== undefined || !imports.some(({ module, name }) => module === TIMERS_INTERFACE && name === 'set')) return;
+  throw refused(`it imports \`${TIMERS_INTERFACE}\`.set and does not export \`${ON_TIMER.name}\`, which timers call`);
 }
 
 /** Does it look like a guest of one of the worlds? */

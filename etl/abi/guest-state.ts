@@ -1,4 +1,5 @@
 import { CELL } from '../sandbox/cell.ts';
+import type { StepState } from '../sandbox/state/step-state.ts';
 import { GuestFault, type StateHost } from './guest.ts';
 import { stateImports } from './state-imports.ts';
 
@@ -39,6 +40,12 @@ export class GuestState {
         this.enters(this.count - this.timers.length - 1);
       },
     });
+  }
+
+  /** The step's state. GuestFault BAD_STATE_CALL while the module is being configured. */
+  get step(): StepState {
+    if (this.count >= 0) return this.host.state;
+    throw new GuestFault('BAD_STATE_CALL', 'the module asked for its state while it was being configured');
   }
 
   /** A call begins, with so many records or with these timers. */

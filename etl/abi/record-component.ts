@@ -3,8 +3,11 @@ import { HOST_INTERFACE, type WorldExports } from './component.ts';
 import { CAPABILITY, failureOf, refuseCapabilities } from './core.ts';
 import { type Fuel, fuelOf } from './fuel.ts';
 import { InputFrame, OutputFrame } from './frames.ts';
+import { componentStateImports } from './component-state.ts';
+import { GuestState } from './guest-state.ts';
 import { GuestMemory } from './guest-memory.ts';
 import { type Failure, type Guest, GuestFault, type GuestHost, type GuestSetup, InitRefused } from './guest.ts';
+import { timerName, timerTime } from '../sandbox/state/step-state.ts';
 import { callWith, emitAll, failureAt, type OnRecord } from './record-world.ts';
 
 /*
@@ -19,6 +22,8 @@ const LOG_LINE_BYTES = 1024;
 interface RecordExports extends WorldExports {
   'on-record': OnRecord;
   'cabi_post_on-record'?(at: number): void;
+  'on-timer'?(time: bigint, ptr: number, length: number): number;
+  'cabi_post_on-timer'?(at: number): void;
 }
 
 export class RecordGuest implements Guest {
@@ -33,6 +38,7 @@ export class RecordGuest implements Guest {
   private readonly host: GuestHost;
   private readonly routes: ReadonlyMap<string, number>;
   private readonly exports: RecordExports;
+  private readonly state: GuestState | null;
   /** What `host.fail` said during the call under way. */
   private said: Failure | null = null;
 
@@ -42,8 +48,9 @@ export class RecordGuest implements Guest {
     this.routes = new Map(setup.outputs.map(({ name }, route) => [name, route]));
     const { cell } = host;
     cell[CELL.phase] = PHASE.init;
-    if (host.state) throw new InitRefused('a module of the world record-transform keeps no state');
     const { memory } = this;
+    this.state = host.state ? new GuestState(host.state, cell, () => memory.bytes) : null;
+    const { state } = this;
     const text = (ptr: number, length: number): string => memory.text(ptr, Math.min(length >>> 0, LOG_LINE_BYTES));
     const calls = {
       log: (level: number, ptr: number, length: number) => host.log(level, () => text(ptr, length)),
@@ -52,7 +59,15 @@ export class RecordGuest implements Guest {
         this.said ??= failureOf(text(code, codeLength), text(reason, reasonLength));
       },
     };
-    const { exports } = new WebAssembly.Instance(module, { [HOST_INTERFACE]: calls });
+    const { exports } = new WebAssembly.Instance(module, {
+      [HOST_INTERFACE]: calls,
+      ...(state &&
+        componentStateImports({
+          state: () => state.step,
+          memory,
+          realloc: (...flat) => this.exports.cabi_realloc(...flat),
+        })),
+    });
     const guest = exports as unknown as RecordExports;
     this.exports = guest;
     this.fuel = fuelOf(exports, setup.fuel);
@@ -76,12 +91,28 @@ export class RecordGuest implements Guest {
     const { output } = this;
     const records = new InputFrame(frame, count);
     this.failures.clear();
+    this.state?.begin(count);
     output.begin(count);
     for (let i = 0; i < count; i++) {
       records.next();
-      cell[CELL.record] = i;
+      if (this.state) this.state.enters(i);
+      else cell[CELL.record] = i;
       output.forRecord(i, records.bodyTo - records.bodyFrom);
-      const failure = this.one(records);
+      const failure = this.one(i, () => this.callRecord(records), 'cabi_post_on-record');
+      if (failure) this.failures.set(i, failure);
+    }
+    return output.finish();
+  }
+
+  flush(timers: readonly string[]): Uint8Array | null {
+    const { output, state } = this;
+    this.failures.clear();
+    state?.begin(timers.length, timers);
+    output.begin(timers.length);
+    for (const [i, timer] of timers.entries()) {
+      state?.enters(i);
+      output.forRecord(i, timer.length);
+      const failure = this.one(i, () => this.callTimer(timer), 'cabi_post_on-timer');
       if (failure) this.failures.set(i, failure);
     }
     return output.finish();
@@ -89,11 +120,24 @@ export class RecordGuest implements Guest {
 
   close(): void {}
 
-  private one(record: InputFrame): Failure | null {
+  private callRecord(record: InputFrame): number {
+    const { exports, memory } = this;
+    return callWith(record, memory, exports.cabi_realloc, exports[ON_RECORD]);
+  }
+
+  private callTimer(timer: string): number {
+    const { exports, memory } = this;
+    const name = Buffer.from(timerName(timer), 'latin1');
+    const ptr = name.length === 0 ? 1 : exports.cabi_realloc(0, 0, 1, name.length) >>> 0;
+    memory.at(ptr, name.length).set(name);
+    return (exports['on-timer']?.(BigInt(timerTime(timer)), ptr, name.length) ?? 0) >>> 0;
+  }
+
+  private one(index: number, call: () => number, after: 'cabi_post_on-record' | 'cabi_post_on-timer'): Failure | null {
     const { exports, memory, output } = this;
     this.said = null;
     this.fuel?.fill();
-    const at = callWith(record, memory, exports.cabi_realloc, exports[ON_RECORD]);
+    const at = call();
     const mark = output.mark();
     let failure = this.said as Failure | null;
     try {
@@ -106,9 +150,9 @@ export class RecordGuest implements Guest {
       }
     } catch (error) {
       if (!(error instanceof GuestFault) || error.record >= 0) throw error;
-      throw new GuestFault(error.code, error.message, record.index);
+      throw new GuestFault(error.code, error.message, index);
     }
-    exports['cabi_post_on-record']?.(at);
+    exports[after]?.(at);
     if (failure) output.release(mark);
     return failure;
   }

@@ -1,4 +1,5 @@
 import { coreOfComponent, isComponent, worldOf } from '../abi/component-binary.ts';
+import { STATE_INTERFACE, TIMERS_INTERFACE } from '../abi/component-state.ts';
 import { type Detected, detectAbi } from '../abi/detect.ts';
 import { hasTimers, isStateful } from '../abi/state-imports.ts';
 import { type ModuleShape, readShape } from './module-shape.ts';
@@ -14,7 +15,9 @@ export interface Inspected extends ModuleShape, Detected {
 export function inspect(bytes: Uint8Array): Inspected {
   if (isComponent(bytes)) {
     const core = readShape(coreOfComponent(bytes));
-    return { ...core, abi: 'millstream-component', form: worldOf(core), stateful: false, timers: false };
+    const timers = core.imports.some(({ module }) => module === TIMERS_INTERFACE);
+    const stateful = timers || core.imports.some(({ module }) => module === STATE_INTERFACE);
+    return { ...core, abi: 'millstream-component', form: worldOf(core), stateful, timers };
   }
   const shape = readShape(bytes);
   const detected = detectAbi(shape);
