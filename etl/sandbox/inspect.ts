@@ -15,16 +15,21 @@ export interface Inspected extends ModuleShape, Detected {
 export function inspect(bytes: Uint8Array): Inspected {
   if (isComponent(bytes)) {
     const core = readShape(coreOfComponent(bytes));
-    const timers = core.imports.some(({ module }) => module === TIMERS_INTERFACE);
-    const stateful = timers || core.imports.some(({ module }) => module === STATE_INTERFACE);
-    return { ...core, abi: 'millstream-component', form: worldOf(core), stateful, timers };
+    return { ...core, abi: 'millstream-component', form: worldOf(core), ...componentNeeds(core) };
   }
   const shape = readShape(bytes);
   const detected = detectAbi(shape);
+  if (detected.abi === 'millstream-component') return { ...shape, ...detected, ...componentNeeds(shape) };
   const imported = detected.abi === 'millstream-core' ? shape.imports.map(({ name }) => name) : [];
   // A Fluvio aggregate keeps its accumulator.
   const stateful = isStateful(imported) || detected.form === 'aggregate';
   return { ...shape, ...detected, stateful, timers: hasTimers(imported) };
+}
+
+/** What a component asks of its host, by the interfaces that it imports. */
+function componentNeeds({ imports }: ModuleShape): Pick<Inspected, 'stateful' | 'timers'> {
+  const timers = imports.some(({ module }) => module === TIMERS_INTERFACE);
+  return { timers, stateful: timers || imports.some(({ module }) => module === STATE_INTERFACE) };
 }
 
 /** The core module that workers compile. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { readRecords } from '../../core/engine/records.ts';
 import { committedBatches } from '../../core/log/committed-batches.ts';
+import { componentKeeper } from '../etl/sandbox/state/component-keeper.ts';
 import { keeper } from '../etl/sandbox/state/fixture.ts';
 import { type Project, startProject, until } from './support.ts';
 
@@ -27,12 +28,12 @@ const MANIFEST = 'name = "keeper"\nversion = "1.0.0"\nfile = "keeper.wasm"\n';
 let project: Project;
 afterEach(() => project?.close());
 
-async function begin(): Promise<void> {
+async function begin(module?: Uint8Array, more = ''): Promise<void> {
   project = await startProject({ 'millstream.toml': CONFIG(1) });
   mkdirSync(join(project.folder, 'modules/keeper'), { recursive: true });
-  writeFileSync(join(project.folder, 'modules/keeper/keeper.wasm'), (await keeper()).bytes);
+  writeFileSync(join(project.folder, 'modules/keeper/keeper.wasm'), module ?? (await keeper()).bytes);
   project.write('modules/keeper/module.toml', MANIFEST);
-  project.write('pipelines/counts.toml', PIPELINE);
+  project.write('pipelines/counts.toml', PIPELINE + more);
   await project.restart();
 }
 
@@ -79,6 +80,18 @@ it('the pipeline of the documentation is one', async () => {
 });
 
 describe('a pipeline whose step keeps state', () => {
+  it('may be a component: it goes on after a restart, and its timers come by the clock', {
+    timeout: 120_000,
+  }, async () => {
+    await begin(await componentKeeper(), 'limits = { memory = "128MiB" }\n');
+    await say('a');
+    await say('timer');
+    expect(await outputs(3)).toEqual(['a=1', 'timer=1', 'timer t']);
+    await project.restart();
+    await say('a');
+    expect((await outputs(4)).slice(3)).toEqual(['a=2']);
+  });
+
   it('goes on where it was after a restart', async () => {
     await begin();
     await say('+a');

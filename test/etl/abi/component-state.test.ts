@@ -1,49 +1,18 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { componentize } from '@bytecodealliance/componentize-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { STATE_INTERFACE } from '../../../etl/abi/component-state.ts';
 import { inspect } from '../../../etl/sandbox/inspect.ts';
 import { assemble, chainOf, moduleOf, stepOf } from '../sandbox/guests.ts';
 import { testSandbox } from '../sandbox/harness.ts';
+import { componentKeeper } from '../sandbox/state/component-keeper.ts';
 import { Committed, runAll } from '../sandbox/state/fixture.ts';
 
 /* State and timers of components: a guest in JavaScript that counts, and what a module may not be. */
 
-const WITHOUT = ['stdio', 'random', 'clocks', 'http', 'fetch-event'] as const;
-const SOURCE = `
-import { get, put, scan } from 'millstream:transform/state@1.0.0';
-import { set } from 'millstream:transform/timers@1.0.0';
-const bytes = text => new TextEncoder().encode(text);
-const text = bytes => new TextDecoder().decode(bytes);
-export const capabilities = () => 0;
-export const configure = () => {};
-export function onRecord({ value, headers, timestamp }) {
-  const word = text(value);
-  const n = Number(text(get(bytes(word)) ?? bytes('0'))) + 1;
-  put(bytes(word), bytes(String(n)));
-  if (word === 'timer') set(timestamp + 1n, bytes('t'));
-  if (word === 'fail') throw { code: 'NOT_GOOD', reason: 'it says fail' };
-  if (word === 'all') return scan(bytes(''), undefined, 10).map(([key, v]) => ({ headers, value: bytes(text(key) + ':' + text(v)) }));
-  return [{ headers, value: bytes(word + '=' + n) }];
-}
-export const onTimer = (time, key) => [{ headers: [], value: bytes('timer ' + text(key)) }];
-`;
 const sandbox = testSandbox();
 let component: Uint8Array;
 
 beforeAll(async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'millstream-component-'));
-  try {
-    const sourcePath = join(folder, 'guest.js');
-    await writeFile(sourcePath, SOURCE);
-    const witWorld = await readFile(new URL('../../../etl/abi/transform.wit', import.meta.url), 'utf8');
-    const worldName = 'record-transform-with-timers';
-    const options = { sourcePath, witWorld, worldName, disableFeatures: [...WITHOUT] };
-    ({ component } = await componentize(options));
-  } finally {
-    await rm(folder, { recursive: true });
-  }
+  component = await componentKeeper();
 }, 240_000);
 afterAll(() => sandbox.close());
 
@@ -59,6 +28,56 @@ test.each([1, 3, 7])('the same counts in tasks of %i; a failed record has writte
   await lane.close();
   expect(done.outputs).toEqual(['a=1', 'a=2', 'timer=1', 'timer t', 'b=1', 'a:2', 'all:1', 'b:1', 'timer:1']);
   expect(done.letters).toEqual(['1 NOT_GOOD', '5 NOT_GOOD']);
+});
+
+/** A component's core module, in text, which does this at configure (0) or at its records (1). */
+const asks = (when: 0 | 1, call: string): Uint8Array =>
+  assemble(`(module
+    (import "${STATE_INTERFACE}" "get" (func $get (param i32 i32 i32)))
+    (import "${STATE_INTERFACE}" "put" (func $put (param i32 i32 i32 i32 i32)))
+    (import "${STATE_INTERFACE}" "scan" (func $scan (param i32 i32 i32 i32 i32 i32 i32)))
+    (memory (export "memory") 1)
+    (global $next (mut i32) (i32.const 4096))
+    (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+      (global.set $next (i32.add (global.get $next) (i32.and (i32.add (local.get 3) (i32.const 15)) (i32.const -8))))
+      (i32.sub (global.get $next) (i32.and (i32.add (local.get 3) (i32.const 15)) (i32.const -8))))
+    (func (export "capabilities") (result i32) (i32.const 0))
+    (func (export "configure") (param i32 i32) (result i32) ${when === 0 ? call : ''} (i32.const 32))
+    (func (export "on-record") (param i32 i32 i32 i32 i32 i32 i32 i32 i64 i64) (result i32)
+      ${when === 1 ? call : ''} (i32.const 64)))`);
+
+test.each([
+  ['a key beyond the memory', '(call $get (i32.const 65530) (i32.const 10) (i32.const 128))'],
+  ['a length that wraps around', '(call $get (i32.const 8) (i32.const -1) (i32.const 128))'],
+  ['an answer beyond the memory', '(call $get (i32.const 8) (i32.const 1) (i32.const 65534))'],
+  ['a value beyond the memory', '(call $put (i32.const 8) (i32.const 1) (i32.const -4) (i32.const 8) (i32.const 128))'],
+  [
+    'the answer of a put beyond it',
+    '(call $put (i32.const 8) (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 65535))',
+  ],
+  [
+    'a prefix beyond it',
+    '(call $scan (i32.const 70000) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 9) (i32.const 128))',
+  ],
+])('%s is the fault of its record', async (_, call) => {
+  const lane = sandbox.openLane(chainOf([stepOf(moduleOf(asks(1, call)))]));
+  const done = new Committed();
+  await runAll(lane, ['a'], 1, done);
+  await lane.close();
+  expect(done.letters).toEqual(['0 BAD_POINTER']);
+});
+
+test('a put that is refused says why, and asking while it is configured is no start', async () => {
+  // A key without a byte: case 0 of the enum; the trap tells that it came.
+  const refused = `(call $put (i32.const 8) (i32.const 0) (i32.const 8) (i32.const 1) (i32.const 128))
+    (if (i32.ne (i32.load16_u (i32.const 128)) (i32.const 1)) (then (unreachable)))`;
+  const lane = sandbox.openLane(chainOf([stepOf(moduleOf(asks(1, refused)))]));
+  const done = new Committed();
+  await runAll(lane, ['a'], 1, done);
+  await lane.close();
+  expect(done.letters).toEqual([]);
+  const early = asks(0, '(call $get (i32.const 8) (i32.const 1) (i32.const 128))');
+  await expect(sandbox.probe(chainOf([stepOf(moduleOf(early))]))).rejects.toThrow(/asked for its state while/);
 });
 
 test('a component that sets timers exports on-timer', () => {
