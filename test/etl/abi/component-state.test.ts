@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { STATE_INTERFACE } from '../../../etl/abi/component-state.ts';
+import { STATE_INTERFACE, TIMERS_INTERFACE } from '../../../etl/abi/component-state.ts';
 import { inspect } from '../../../etl/sandbox/inspect.ts';
 import { assemble, chainOf, moduleOf, stepOf } from '../sandbox/guests.ts';
 import { testSandbox } from '../sandbox/harness.ts';
@@ -31,8 +31,9 @@ test.each([1, 3, 7])('the same counts in tasks of %i; a failed record has writte
 });
 
 /** A component's core module, in text, which does this at configure (0) or at its records (1). */
-const asks = (when: 0 | 1, call: string): Uint8Array =>
+const asks = (when: 0 | 1, call: string, imported = '', more = ''): Uint8Array =>
   assemble(`(module
+    ${imported}
     (import "${STATE_INTERFACE}" "get" (func $get (param i32 i32 i32)))
     (import "${STATE_INTERFACE}" "put" (func $put (param i32 i32 i32 i32 i32)))
     (import "${STATE_INTERFACE}" "scan" (func $scan (param i32 i32 i32 i32 i32 i32 i32)))
@@ -44,7 +45,8 @@ const asks = (when: 0 | 1, call: string): Uint8Array =>
     (func (export "capabilities") (result i32) (i32.const 0))
     (func (export "configure") (param i32 i32) (result i32) ${when === 0 ? call : ''} (i32.const 32))
     (func (export "on-record") (param i32 i32 i32 i32 i32 i32 i32 i32 i64 i64) (result i32)
-      ${when === 1 ? call : ''} (i32.const 64)))`);
+      ${when === 1 ? call : ''} (i32.const 64))
+    ${more})`);
 
 test.each([
   ['a key beyond the memory', '(call $get (i32.const 65530) (i32.const 10) (i32.const 128))'],
@@ -89,4 +91,25 @@ test('a component that sets timers exports on-timer', () => {
     (func (export "configure") (param i32 i32) (result i32) (i32.const 32))
     (func (export "on-record") (param i32 i32 i32 i32 i32 i32 i32 i32 i64 i64) (result i32) (i32.const 64)))`);
   expect(() => inspect(bytes)).toThrow(/does not export `on-timer`/);
+});
+
+test('timers that an older version has set come to nothing where there is no on-timer any more', async () => {
+  const [set, now] = ['set" (func $set (param i64 i32 i32 i32)))', 'now" (func $now (result i64)))'];
+  const module = (imported: string, call: string, more: string): Uint8Array =>
+    asks(1, call, `(import "${TIMERS_INTERFACE}" "${imported}`, more);
+  const after5 = '(call $set (i64.add (local.get 8) (i64.const 5)) (i32.const 8) (i32.const 1) (i32.const 128))';
+  const onTimer = '(func (export "on-timer") (param i64 i32 i32) (result i32) (i32.const 64))';
+  const done = new Committed();
+  const older = sandbox.openLane(chainOf([stepOf(moduleOf(module(set, after5, onTimer)))]));
+  await runAll(older, ['a'], 1, done);
+  await older.close();
+  const timersOf = () => Object.keys(done.changelog).filter(key => key.startsWith('t/'));
+  expect(timersOf()).toHaveLength(1);
+  // What its memory begins with would be a failure, if a call that is not there had said so.
+  const newer = module(now, '(drop (call $now))', '(data (i32.const 0) "\\01")');
+  const lane = sandbox.openLane(chainOf([stepOf(moduleOf(newer))]), done.state);
+  await runAll(lane, ['b'], 1, done, 100);
+  await lane.close();
+  expect(done.letters).toEqual([]);
+  expect(timersOf()).toEqual([]);
 });
