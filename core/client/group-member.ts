@@ -53,6 +53,8 @@ export class GroupMember {
   /** Ends the generation that is lived in; null between generations. */
   private interrupt: ((ending: Ending) => void) | null = null;
   private readonly giveUp = new Set<string>();
+  /** The handler was told that everything is lost, and has not given it back yet. */
+  private isLost = false;
 
   constructor(cluster: Cluster, options: GroupOptions, handler: GroupHandler) {
     this.cluster = cluster;
@@ -74,6 +76,8 @@ export class GroupMember {
     try {
       while (!signal.aborted) {
         const joined = await this.join(signal);
+        // Told between two generations, or while partitions were given back: what it had is no part of the next one.
+        if (this.isLost) await this.revokeAll('lost');
         if (joined) await this.live(joined, signal);
       }
       if (this.owned.length > 0) await this.revokeAll('leaving');
@@ -92,7 +96,7 @@ export class GroupMember {
 
   /** A commit was answered with "unknown member": no need to wait for a heartbeat to say so. */
   lose(): void {
-    this.handler.lost?.();
+    this.tellLost();
     this.interrupt?.({ reason: 'lost' });
   }
 
@@ -100,7 +104,7 @@ export class GroupMember {
   private async live(joined: Joined, signal: AbortSignal): Promise<void> {
     const { generation, assigned, partitionCounts, isPending } = joined;
     const { heartbeatMs: everyMs, sessionTimeoutMs } = this.options;
-    const lost = (): void => this.handler.lost?.();
+    const lost = (): void => this.tellLost();
     const beats = new Heartbeats(this.cluster, generation, { lane: this.lane, everyMs, sessionTimeoutMs, lost });
     const over = new AbortController();
     const interrupted = new Promise<Ending>(resolve => {
@@ -147,13 +151,19 @@ export class GroupMember {
     this.owned = [];
     this.giveUp.clear();
     await this.handler.revoked(owned, reason);
+    if (reason === 'lost') this.isLost = false;
+  }
+
+  private tellLost(): void {
+    this.isLost = true;
+    this.handler.lost?.();
   }
 
   /** The coordinator does not know us any more, or cannot be reached for so long that it will have forgotten us. */
   private async loseAll(): Promise<void> {
     this.memberId = '';
-    if (this.owned.length === 0) return;
-    this.handler.lost?.();
+    if (this.owned.length === 0 && !this.isLost) return;
+    this.tellLost();
     await this.revokeAll('lost');
   }
 

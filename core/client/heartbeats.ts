@@ -24,7 +24,7 @@ export interface HeartbeatOptions {
   lane: Lane;
   everyMs: number;
   sessionTimeoutMs: number;
-  /** The membership is over, whatever `ended` said before. */
+  /** The membership is over, whatever `ended` said before. Not called after `stop`. */
   lost(): void;
 }
 
@@ -62,11 +62,14 @@ export class Heartbeats {
       if (signal.aborted) return;
       try {
         const { errorCode } = await cluster.toCoordinator(group, ApiKey.Heartbeat, body, { lane: options.lane });
+        // What is said of a generation that has ended says nothing of the next one.
+        if (signal.aborted) return;
         if (LOST.has(errorCode)) return this.lose(options);
         if (errorCode === ErrorCode.REBALANCE_IN_PROGRESS) this.end({ reason: 'rebalance' });
         else if (errorCode !== ErrorCode.NONE) throw new BrokerError(errorCode, `group ${group}`);
         heardAt = clock.monotonic();
       } catch (error) {
+        if (signal.aborted) return;
         if (!mayRetry(error)) return this.end({ reason: 'failed', error });
         cluster.forgetCoordinator(group);
         if (clock.monotonic() - heardAt > options.sessionTimeoutMs) return this.lose(options);

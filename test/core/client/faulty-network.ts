@@ -7,6 +7,9 @@ export class FaultyNetwork implements Network {
   /** While set, the next bytes that arrive are lost together with their connection. */
   loseNextAnswer = false;
   opened = 0;
+  /** While set: from the next request with this API key on, its wire sends nothing until `letGo`. */
+  holdFrom: number | null = null;
+  private readonly held = new Map<Duplex, (() => void)[]>();
   private isUnplugged = false;
   private readonly wires = new Set<Duplex>();
 
@@ -17,7 +20,13 @@ export class FaultyNetwork implements Network {
     const wire = new Duplex({
       read: () => {},
       write: (chunk: Buffer, _encoding, done) => {
-        real.write(chunk, () => done());
+        const send = (): void => void real.write(chunk);
+        if (this.holdFrom !== null && chunk.length >= 6 && chunk.readInt16BE(4) === this.holdFrom)
+          this.held.set(wire, []);
+        const held = this.held.get(wire);
+        if (!held) return void real.write(chunk, () => done());
+        held.push(send);
+        done();
       },
       destroy: (error, done) => {
         real.destroy();
@@ -35,6 +44,16 @@ export class FaultyNetwork implements Network {
       } else if (!wire.destroyed) wire.push(bytes);
     });
     return wire;
+  }
+
+  get isHolding(): boolean {
+    return this.held.size > 0;
+  }
+
+  letGo(): void {
+    this.holdFrom = null;
+    for (const sends of this.held.values()) for (const send of sends) send();
+    this.held.clear();
   }
 
   /** As after a crash of this side: nothing goes out or comes in any more. */

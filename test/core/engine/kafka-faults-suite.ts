@@ -85,6 +85,29 @@ export function kafkaFaultsSuite(
       expect(member.leases[0]?.epoch).toBeGreaterThan(zombie.epoch);
     });
 
+    test('a heartbeat that is answered late says nothing of the membership that has begun since', async () => {
+      const { input, group } = names();
+      const [one, two] = [process(), process()];
+      await one.engine.ensureTopic({ name: input, partitions: 1 });
+      const member = collector();
+      await one.engine.join(group, [input], member);
+      const zombie = member.leases[0] as Lease;
+      const { members } = await new Admin(two.cluster).groups.describe(group);
+      const memberId = members[0]?.memberId ?? '';
+      // The heartbeat comes to the coordinator when that has thrown the member out, as after a stop of its process.
+      one.network.holdFrom = ApiKey.Heartbeat;
+      await until(() => one.network.isHolding);
+      await two.cluster.toCoordinator(group, ApiKey.LeaveGroup, { groupId: group, memberId, members: [{ memberId }] });
+      await expect(zombie.commit({ next: 1n })).rejects.toMatchObject({ code: 'FENCED' });
+      await until(() => member.leases.length === 0);
+      one.network.letGo();
+      await until(() => member.leases.length === 1);
+      await new Promise(resolve => setTimeout(resolve, 300));
+      const lease = member.leases[0] as Lease;
+      expect(lease.signal.aborted).toBe(false);
+      await lease.commit({ next: 2n });
+    });
+
     test('an owner that was taken over writes nothing more, not even in a transaction that it began before', async () => {
       const { input, output, group } = names();
       const one = process();
