@@ -15,6 +15,8 @@ export async function positionsOf(wire: Wire, group: string): Promise<number[]> 
 
 /** At least once: which ids may be in a table how many times more than once. */
 export class Allowed {
+  /** What it was asked to allow, for whoever looks for the reason of a failure. */
+  readonly said: string[] = [];
   private readonly counts = new Map<string, number>();
   private readonly bigquery: Sql;
   private readonly table: string;
@@ -34,6 +36,7 @@ export class Allowed {
       .map((from, partition) => `log_partition = ${partition} AND log_offset >= ${from}`)
       .join(' OR ');
     const rows = await this.bigquery.sql(`SELECT DISTINCT id FROM ${DATASET}.${this.table} WHERE ${behind}`);
+    this.said.push(`${rows.length} rows behind ${positions.join(' ')}`);
     for (const { id } of rows) this.counts.set(String(id), (this.counts.get(String(id)) ?? 0) + 1);
   }
 }
