@@ -15,6 +15,7 @@ import { Wire } from '../test/servers/wire.ts';
 import { findTool } from '../test/servers/tools.ts';
 import { javaCase, kcatConsume, kcatProduce, type Load } from './clients.ts';
 import { syncs } from './disk.ts';
+import { withJavaScriptGuests } from './javascript.ts';
 import { latency } from './latency.ts';
 import { Results, table } from './measure.ts';
 import { recovery } from './recovery.ts';
@@ -197,6 +198,7 @@ const FOREIGN = ['redpanda-identity', 'redpanda-mask', 'fluvio-filter', 'fluvio-
 async function stepBench(): Promise<void> {
   for (const module of ['pii_scrubber', ...FOREIGN]) await stepOf(module);
   await stepOf('pii_scrubber', 3);
+  await withJavaScriptGuests(file => stepOf(file));
 }
 
 async function stepOf(module: string, steps = 1): Promise<void> {

@@ -100,7 +100,8 @@ function chainOf(partition: number): ChainSpec {
       module,
       config: values.module === 'pii_scrubber' ? { fields: ['customer.email'] } : {},
       onError: 'dead_letter',
-      memoryBytes: 16 * 1024 * 1024,
+      // A component has its engine with it.
+      memoryBytes: (module.abi === 'millstream-component' ? 64 : 16) * 1024 * 1024,
       timeMs: 5000,
       initTimeMs: 10_000,
       fuel,
