@@ -20,13 +20,20 @@ const EXPORTS: Readonly<Record<string, string | null>> = {
   configure: 'i32 i32 -> i32',
 };
 /** By what each world exports besides. */
-const WORLDS: Readonly<Record<string, { name: string; type: string }>> = {
-  'on-frame': { name: 'frame-transform', type: 'i32 i32 -> i32' },
-  'on-record': { name: 'record-transform', type: 'i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 -> i32' },
+const WORLDS: Readonly<Record<string, { name: string; type: string; timers: { name: string; type: string } }>> = {
+  'on-frame': {
+    name: 'frame-transform',
+    type: 'i32 i32 -> i32',
+    timers: { name: 'on-timers', type: 'i32 i32 -> i32' },
+  },
+  'on-record': {
+    name: 'record-transform',
+    type: 'i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 -> i32',
+    timers: { name: 'on-timer', type: 'i64 i32 i32 -> i32' },
+  },
 };
 /** What guests of these worlds may call. */
 const IMPORTS = ['log', 'progress', 'fail'];
-const ON_TIMER = { name: 'on-timer', type: 'i64 i32 i32 -> i32' };
 
 export function isComponent(bytes: Uint8Array): boolean {
   return Buffer.from(bytes.subarray(0, 8)).equals(Buffer.from('0061736d0d000100', 'hex'));
@@ -65,24 +72,28 @@ export function worldOf({ imports, exports }: ModuleShape): string {
       throw refused(`its \`${name}\` is (${found ?? 'no function'}); it must be (${type ?? 'the memory'})`);
   }
   for (const { module, name, type } of imports) {
-    const own = call === 'on-record' ? COMPONENT_STATE_IMPORTS[module] : undefined;
-    const known = module === HOST_INTERFACE && IMPORTS.includes(name) ? CORE_IMPORTS[name] : own?.[name];
+    const own = COMPONENT_STATE_IMPORTS[module]?.[name];
+    const known = module === HOST_INTERFACE && IMPORTS.includes(name) ? CORE_IMPORTS[name] : own;
     if (known === undefined) {
       throw refused(`it imports \`${module}\`.${name}; from ${HOST_INTERFACE} there are ${IMPORTS.join(', ')}`);
     }
     if (type !== known) throw refused(`it imports \`${module}\`.${name} as (${type}); it is (${known})`);
   }
-  checkTimers(imports, exports);
+  checkTimers(world.timers, imports, exports);
   return world.name;
 }
 
-function checkTimers(imports: ModuleShape['imports'], exports: ModuleShape['exports']): void {
-  const found = exports.get(ON_TIMER.name);
-  if (found !== undefined && found !== ON_TIMER.type) {
-    throw refused(`its \`${ON_TIMER.name}\` is (${found ?? 'no function'}); it must be (${ON_TIMER.type})`);
+function checkTimers(
+  { name: call, type }: { name: string; type: string },
+  imports: ModuleShape['imports'],
+  exports: ModuleShape['exports'],
+): void {
+  const found = exports.get(call);
+  if (found !== undefined && found !== type) {
+    throw refused(`its \`${call}\` is (${found ?? 'no function'}); it must be (${type})`);
   }
   if (found !== undefined || !imports.some(({ module, name }) => module === TIMERS_INTERFACE && name === 'set')) return;
-  throw refused(`it imports \`${TIMERS_INTERFACE}\`.set and does not export \`${ON_TIMER.name}\`, which timers call`);
+  throw refused(`it imports \`${TIMERS_INTERFACE}\`.set and does not export \`${call}\`, which timers call`);
 }
 
 /** Does it look like a guest of one of the worlds? */

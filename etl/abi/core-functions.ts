@@ -9,6 +9,8 @@ export interface CoreExports {
   millstream_init?(ptr: number, length: number): number;
   millstream_process(ptr: number, length: number): bigint;
   millstream_flush?(reason: number): bigint;
+  /** Components take the timers that have come as a frame. */
+  onTimers?(ptr: number, length: number): bigint;
 }
 
 /** The functions a module may import from `millstream`: parameters and results in wasm's own words. */

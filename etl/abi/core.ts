@@ -1,9 +1,10 @@
 import { CELL, PHASE } from '../sandbox/cell.ts';
-import { asCore, HOST_INTERFACE } from './component.ts';
+import { asCore, HOST_INTERFACE, stateInterfaces } from './component.ts';
 import type { CoreExports } from './core-functions.ts';
 import { type Fuel, fuelOf, type FuelSetup } from './fuel.ts';
 import { type Failure, type Guest, GuestFault, type GuestHost, type GuestSetup, InitRefused } from './guest.ts';
 import { GuestState } from './guest-state.ts';
+import { timersFrame } from './timers-frame.ts';
 
 /*
  * Millstream's own ABI, version 1 (DESIGN 6), host side: one instance of one module.
@@ -82,7 +83,10 @@ export class CoreGuest implements Guest {
         this.fail(i, this.text(code, codeLength, 64), this.text(text, textLength, REASON_BYTES)),
       ...state?.imports,
     };
-    const instance = new WebAssembly.Instance(module, { millstream: calls, [HOST_INTERFACE]: calls });
+    const interfaces = state && stateInterfaces(state);
+    const imports = { millstream: calls, [HOST_INTERFACE]: calls, ...interfaces?.imports };
+    const instance = new WebAssembly.Instance(module, imports);
+    interfaces?.attach(instance.exports);
     this.fuel = fuelOf(instance.exports, fuel);
     this.exports = asCore(instance.exports, reason =>
       this.fail(-1, this.count < 0 ? 'INVALID_CONFIG' : 'FAILED', reason),
@@ -90,7 +94,9 @@ export class CoreGuest implements Guest {
     this.capabilities = this.exports.millstream_abi_v1();
     const refusal = refuseCapabilities(this.capabilities);
     if (refusal) throw new InitRefused(refusal);
-    if (state && (this.capabilities & (CAPABILITY.state | CAPABILITY.timers)) === 0) {
+    // What a component asks for stands in its world.
+    const saysIt = CAPABILITY.state | CAPABILITY.timers;
+    if (state && !('on-frame' in instance.exports) && (this.capabilities & saysIt) === 0) {
       throw new InitRefused('the module keeps state and does not say so: it lacks capability 4 (state)');
     }
     this.reportsProgress = (this.capabilities & CAPABILITY.progress) !== 0;
@@ -132,7 +138,10 @@ export class CoreGuest implements Guest {
     this.state?.begin(timers.length, timers);
     this.fuel?.fill();
     const size = timers.reduce((sum, timer) => sum + timer.length, 0);
-    return this.output(this.exports.millstream_flush?.(FLUSH_REASON.timers) ?? 0n, size, most);
+    const { exports } = this;
+    if (!exports.onTimers) return this.output(exports.millstream_flush?.(FLUSH_REASON.timers) ?? 0n, size, most);
+    const frame = timersFrame(timers);
+    return this.output(exports.onTimers(this.write(frame), frame.length), size, most);
   }
 
   private output(result: bigint, inputBytes: number, most: number): Uint8Array | null {

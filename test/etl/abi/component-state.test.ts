@@ -82,15 +82,18 @@ test('a put that is refused says why, and asking while it is configured is no st
   await expect(sandbox.probe(chainOf([stepOf(moduleOf(early))]))).rejects.toThrow(/asked for its state while/);
 });
 
-test('a component that sets timers exports on-timer', () => {
+test.each([
+  ['on-record', 'i32 i32 i32 i32 i32 i32 i32 i32 i64 i64', 'on-timer'],
+  ['on-frame', 'i32 i32', 'on-timers'],
+])('a component of the world of %s that sets timers exports what they call', (call, parameters, onTimer) => {
   const bytes = assemble(`(module
     (import "millstream:transform/timers@1.0.0" "set" (func (param i64 i32 i32 i32)))
     (memory (export "memory") 1)
     (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8))
     (func (export "capabilities") (result i32) (i32.const 0))
     (func (export "configure") (param i32 i32) (result i32) (i32.const 32))
-    (func (export "on-record") (param i32 i32 i32 i32 i32 i32 i32 i32 i64 i64) (result i32) (i32.const 64)))`);
-  expect(() => inspect(bytes)).toThrow(/does not export `on-timer`/);
+    (func (export "${call}") (param ${parameters}) (result i32) (i32.const 64)))`);
+  expect(() => inspect(bytes)).toThrow(`does not export \`${onTimer}\``);
 });
 
 test('timers that an older version has set come to nothing where there is no on-timer any more', async () => {
