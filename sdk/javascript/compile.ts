@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 
 /*
  * Compiles a module written in JavaScript or TypeScript: the author's `src/index.js` (or `.ts`), the guest side of the SDK
- * and the JavaScript engine become one component of the world `frame-transform`. componentize-js runs the top level of
+ * and the JavaScript engine become one component of the world `frame-transform`, or of those with state and timers when
+ * what the author exports says so. componentize-js runs the top level of
  * the source files once, here; what they have set up then is in the component. Relative imports only: there is no npm in
  * a guest.
  */
@@ -14,17 +15,36 @@ const GUEST = fileURLToPath(new URL('./guest', import.meta.url));
 const WORLD = fileURLToPath(new URL('../../etl/abi/transform.wit', import.meta.url));
 const WITHOUT = ['stdio', 'random', 'clocks', 'http', 'fetch-event'] as const;
 
-const entryOf = (index: string): string => `
-import * as author from './src/${index}';
-import * as sdk from './sdk/runtime.ts';
+const ENTRY = `
 export const capabilities = () => sdk.capabilities(author);
 export const configure = init => sdk.configure(author, init);
 export const onFrame = frame => sdk.onFrame(author, frame);
 `;
+const WITH_STATE = `
+import * as state from './sdk/state.ts';
+sdk.keepState({ state });
+`;
+const WITH_TIMERS = `
+import * as state from './sdk/state.ts';
+import * as timers from './sdk/timers.ts';
+sdk.keepState({ state, timers });
+export const onTimers = frame => sdk.onTimers(author, frame);
+`;
+
+/** What the component's program begins with, and its world, for an author's file that exports these names. */
+function entryOf(index: string, exported: ReadonlySet<string>): { world: string; program: string } {
+  const program = `import * as author from './src/${index}';\nimport * as sdk from './sdk/runtime.ts';\n${ENTRY}`;
+  if (exported.has('onTimer')) return { world: 'frame-transform-with-timers', program: program + WITH_TIMERS };
+  if (exported.has('stateful')) return { world: 'frame-transform-with-state', program: program + WITH_STATE };
+  return { world: 'frame-transform', program };
+}
 
 /** Compiles `<folder>/src/index.js`. Throws an Error whose message is what the compiler or the source's top level said. */
 export async function compileModule(folder: string): Promise<Uint8Array> {
-  const { componentize } = await import('@bytecodealliance/componentize-js');
+  const [{ componentize }, lexer] = await Promise.all([
+    import('@bytecodealliance/componentize-js'),
+    import('es-module-lexer'),
+  ]);
   const work = await mkdtemp(join(tmpdir(), 'millstream-build-'));
   try {
     await copyAsJavaScript(GUEST, join(work, 'sdk'));
@@ -32,15 +52,27 @@ export async function compileModule(folder: string): Promise<Uint8Array> {
     const index = files.find(name => name === 'index.js' || name === 'index.ts');
     if (index === undefined) throw new Error(`there is no src/index.js or src/index.ts in ${folder}`);
     const sourcePath = join(work, 'entry.js');
-    await writeFile(sourcePath, entryOf(index));
+    const { world, program } = entryOf(index, await exportsOf(join(work, 'src', index), lexer));
+    await writeFile(sourcePath, program);
     const witWorld = await readFile(WORLD, 'utf8');
-    const options = { sourcePath, witWorld, worldName: 'frame-transform', disableFeatures: [...WITHOUT] };
+    const options = { sourcePath, witWorld, worldName: world, disableFeatures: [...WITHOUT] };
     return (await componentize(options)).component;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     throw new Error(message.replaceAll(`${work}/src/`, 'src/'), { cause: error });
   } finally {
     await rm(work, { recursive: true, force: true });
+  }
+}
+
+/** Names that the file exports. What cannot be parsed is the compiler's to tell. */
+async function exportsOf(path: string, lexer: typeof import('es-module-lexer')): Promise<ReadonlySet<string>> {
+  await lexer.init;
+  try {
+    const [, exports] = lexer.parse(await readFile(path, 'utf8'));
+    return new Set(exports.map(({ n }) => n));
+  } catch {
+    return new Set();
   }
 }
 

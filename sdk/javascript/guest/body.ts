@@ -13,6 +13,12 @@ export type Header = readonly [name: string, value: Bytes];
 
 export const textOf = (bytes: Uint8Array): string => decoder.decode(bytes);
 
+/** What an author gives as key or value: anything but bytes, text and null is written as JSON. */
+export function partOf(part: unknown): Bytes | string {
+  if (typeof part === 'string' || part === null || part instanceof Uint8Array) return part;
+  return JSON.stringify(part);
+}
+
 /** Where the last read ended. */
 let cursor = 0;
 

@@ -1,4 +1,14 @@
-import { type Bytes, type Header, readFrom, readHeaders, readPart, skipPart, textOf, type Writer } from './body.ts';
+import {
+  type Bytes,
+  type Header,
+  partOf,
+  readFrom,
+  readHeaders,
+  readPart,
+  skipPart,
+  textOf,
+  type Writer,
+} from './body.ts';
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -193,11 +203,6 @@ export class Record {
 }
 // On the prototype, so that a record that is only looked at has five fields.
 Object.assign(Record.prototype, { output: null, changes: null, valueFrom: -1, valueEnd: -1, lengthAt: -1 });
-
-function partOf(part: unknown): Bytes | string {
-  if (typeof part === 'string' || part === null || part instanceof Uint8Array) return part;
-  return JSON.stringify(part);
-}
 
 function bytesOf(part: unknown): Bytes {
   const plain = partOf(part);

@@ -1,4 +1,4 @@
-import { fail, log } from 'millstream:transform/host@1.0.0';
+import { fail, log, progress } from 'millstream:transform/host@1.0.0';
 import { Writer } from './body.ts';
 import { Failed, Record } from './record.ts';
 
@@ -8,17 +8,30 @@ import { Failed, Record } from './record.ts';
  *   export function transform(record) { return record; }        // a record, several, or null: dropped
  *   export function configure(config, step) {}                   // optional; what it throws refuses the configuration
  *   export const tombstones = true;                              // optional: records whose value is null come here too
+ *   export const stateful = true;                                // optional: then transform(record, { state })
+ *   export function onTimer(timer, { state, timers }) {}         // optional: then transform(record, { state, timers })
  *
  * The results depend on record and configuration alone: the clock is the record's timestamp, and chance begins anew, from
  * the record's place, with every record.
  */
 
+type Results = Record | readonly Record[] | null | undefined;
+
 export interface Author {
-  transform(this: void, record: Record): Record | readonly Record[] | null | undefined;
+  transform(this: void, record: Record, step?: Step): Results;
   configure?(config: unknown, step: { outputs: string[]; topic: string; partition: number; step: string }): void;
   tombstones?: boolean;
+  /** The timer is a record with its time, its key and no value. */
+  onTimer?(this: void, timer: Record, step?: Step): Results;
 }
 
+/** What an author who keeps state is handed. */
+export interface Step {
+  state: object;
+  timers?: object;
+}
+
+const REPORTS_PROGRESS = 1;
 const TAKES_TOMBSTONES = 2;
 const LEVELS = { debug: 0, log: 1, info: 1, warn: 2, error: 3 } as const;
 const RECORD_BYTES = 16;
@@ -30,6 +43,8 @@ let clock = 0;
 let seed: number | null = null;
 let offset = 0;
 let partition = 0;
+/** null: the module keeps no state. */
+let step: Step | null = null;
 
 const SystemDate = Date;
 globalThis.Date = class extends SystemDate {
@@ -56,14 +71,21 @@ for (const [name, level] of Object.entries(LEVELS)) {
     log(level, values.map(shown).join(' '));
 }
 
-/** Progress is not reported: the call costs more than a record. The host finds an endless loop record by record. */
-export const capabilities = (author: Author): number => (author.tombstones ? TAKES_TOMBSTONES : 0);
+/** The module keeps state: it is handed this with every record. */
+export function keepState(handed: Step): void {
+  step = handed;
+}
+
+/** Progress is reported by those who keep state, whose writes belong to a record. The others do not: the call costs more
+ * than a record, and the host finds an endless loop record by record. */
+export const capabilities = (author: Author): number =>
+  (author.tombstones ? TAKES_TOMBSTONES : 0) | (step ? REPORTS_PROGRESS : 0);
 
 export function configure(author: Author, init: Uint8Array): void {
-  const { config, ...step } = JSON.parse(decoder.decode(init));
-  ({ outputs } = step);
+  const { config, ...where } = JSON.parse(decoder.decode(init));
+  ({ outputs } = where);
   try {
-    author.configure?.(config, step);
+    author.configure?.(config, where);
   } catch (error) {
     // The error of a WIT result is its value.
     // oxlint-disable-next-line no-throw-literal
@@ -71,15 +93,20 @@ export function configure(author: Author, init: Uint8Array): void {
   }
 }
 
-export function onFrame(author: Author, frame: Uint8Array): Uint8Array {
+// A look-up in a module's namespace is slow: it is made once a frame.
+export const onFrame = (author: Author, frame: Uint8Array): Uint8Array => onEach(author.transform, frame, 'transform');
+
+export const onTimers = (author: Author, frame: Uint8Array): Uint8Array =>
+  onEach(author.onTimer as Author['transform'], frame, 'onTimer');
+
+function onEach(call: Author['transform'], frame: Uint8Array, name: 'transform' | 'onTimer'): Uint8Array {
   out.open(frame);
   // What was read from it stays readable when the output grows into another buffer.
   const { bytes, view } = out;
   const count = view.getUint32(4, true);
   const baseOffset = Number(view.getBigInt64(8, true));
-  partition = view.getUint32(24, true);
-  // A look-up in a module's namespace is slow.
-  const { transform } = author;
+  if (name === 'transform') partition = view.getUint32(24, true);
+  const handed = step;
   let at = view.getUint16(2, true);
   let emitted = 0;
   for (let index = 0; index < count; index++) {
@@ -89,11 +116,18 @@ export function onFrame(author: Author, frame: Uint8Array): Uint8Array {
     // Two halves instead of a BigInt: this runs for every record.
     clock = view.getInt32(at + 12, true) * 4_294_967_296 + view.getUint32(at + 8, true);
     seed = null;
+    // Timers have no offset.
+    if (name === 'onTimer') offset = clock;
     at = end;
     const before = out.at;
     const soFar = emitted;
     try {
-      const result = transform(new Record(bytes, from, end, offset, clock));
+      let result: Results;
+      if (handed === null) result = call(new Record(bytes, from, end, offset, clock));
+      else {
+        progress(index);
+        result = call(new Record(bytes, from, end, offset, clock), handed);
+      }
       if (result === null) continue;
       if (result instanceof Record && result.output === null) {
         // What most modules do, without one more call.
@@ -101,7 +135,7 @@ export function onFrame(author: Author, frame: Uint8Array): Uint8Array {
         emitted++;
       } else if (result instanceof Record) emitted += emit(result, index);
       else if (Array.isArray(result)) for (const each of result) emitted += emit(each, index);
-      else if (result) throw new TypeError('transform must return a record, an array of records, or null');
+      else if (result) throw new TypeError(`${name} must return a record, an array of records, or null`);
     } catch (error) {
       out.at = before;
       emitted = soFar;
