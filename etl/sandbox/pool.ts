@@ -23,6 +23,8 @@ export interface SandboxOptions {
 
 /** The spare leaves the processor to the start of everything else. */
 const SPARE_AFTER_MS = 1000;
+/** And, where it is the successor of one that was needed, to the records that wait for that one. */
+const NEXT_SPARE_AFTER_MS = 25;
 
 /** Kills after which a chain gets a thread of its own. */
 const MOST_KILLS = 2;
@@ -48,7 +50,7 @@ class SlotSandbox implements Sandbox, SlotHost {
   private readonly compiler: ModuleCompiler;
   /** Warm threads that nothing runs in: one, and a second one while a chain may soon need a place of its own. */
   private readonly spares: Thread[] = [];
-  private readonly spareTimer: Timer;
+  private spareTimer: Timer;
   private lanes = 0;
   private isClosed = false;
 
@@ -62,9 +64,7 @@ class SlotSandbox implements Sandbox, SlotHost {
     );
     const workers = options.workers ?? Math.max(1, availableParallelism() - 1);
     this.slots = Array.from({ length: workers }, () => new Slot(this, this.newThread()));
-    this.spareTimer = this.clock.setTimer(SPARE_AFTER_MS, () => {
-      if (this.spares.length === 0) this.spares.push(this.newThread());
-    });
+    this.spareTimer = this.clock.setTimer(SPARE_AFTER_MS, () => this.makeSpares());
     this.compiler = new ModuleCompiler(options.clock, () => this.newThread());
   }
 
@@ -108,10 +108,7 @@ class SlotSandbox implements Sandbox, SlotHost {
     const key = chainKey(chain);
     const kills = (this.kills.get(key) ?? 0) + 1;
     this.kills.set(key, kills);
-    if (kills < MOST_KILLS) {
-      if (kills === MOST_KILLS - 1) this.spares.push(this.newThread());
-      return null;
-    }
+    if (kills < MOST_KILLS) return null;
     let slot = this.apart.get(key);
     if (!slot) {
       this.logger.warn('A worker was killed for this pipeline more than once: it goes on in one of its own.', {
@@ -135,8 +132,14 @@ class SlotSandbox implements Sandbox, SlotHost {
   takeSpare(): Thread {
     let spare = this.spares.shift();
     while (spare?.isLost) spare = this.spares.shift();
-    if (this.spares.length === 0) this.spares.push(this.newThread());
+    this.spareTimer.cancel();
+    this.spareTimer = this.clock.setTimer(NEXT_SPARE_AFTER_MS, () => this.makeSpares());
     return spare ?? this.newThread();
+  }
+
+  private makeSpares(): void {
+    const mayPart = [...this.kills.values()].some(kills => kills === MOST_KILLS - 1);
+    while (!this.isClosed && this.spares.length < (mayPart ? 2 : 1)) this.spares.push(this.newThread());
   }
 
   private newThread(): Thread {
