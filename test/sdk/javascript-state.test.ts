@@ -1,3 +1,6 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { inspect } from '../../etl/sandbox/inspect.ts';
@@ -29,6 +32,28 @@ async function run(words: string[], size: number, done = new Committed(), from =
 
 test('what it exports says that it keeps state and sets timers', () => {
   expect(inspect(bytes)).toMatchObject({ form: 'frame-transform', stateful: true, timers: true });
+});
+
+test('without timers it may keep state alone, and says so', { timeout: 120_000 }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millstream-stateful-'));
+  try {
+    mkdirSync(join(folder, 'src'));
+    writeFileSync(
+      join(folder, 'src/index.ts'),
+      `export const stateful: boolean = true;
+       export const transform = (record, step) =>
+         record.with({ value: [step.state.add(record.text()), step.timers === undefined] });`,
+    );
+    const keeps = await compileModule(folder);
+    expect(inspect(keeps)).toMatchObject({ form: 'frame-transform', stateful: true, timers: false });
+    const lane = sandbox.openLane(chainOf([stepOf(moduleOf(keeps), { timeMs: 1000 })]));
+    const done = new Committed();
+    await runAll(lane, ['a', 'a', 'b'], 2, done);
+    await lane.close();
+    expect(done.outputs).toEqual(['[1,true]', '[2,true]', '[1,true]']);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 const STORY = ['a', 'refuse', 'a', 'timer t', 'b', 'crash', 'a', 'timer route', 'put {"x":1}', 'kept', 'timer crash'];

@@ -28,6 +28,7 @@ const doing = (what: unknown, more: Partial<NewRecord> = {}): NewRecord => recor
 describe('a module in JavaScript', () => {
   it('is a component', () => {
     expect(module.abi).toBe('millstream-component');
+    expect(module.state).toBeNull();
   });
 
   it('passes, drops, changes and routes records', async () => {
