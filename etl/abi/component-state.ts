@@ -44,17 +44,21 @@ export interface ComponentStateAccess {
   memory: GuestMemory;
   /** cabi_realloc of the instance. */
   realloc: Realloc;
+  /** So many bytes went one way or the other. Left out: nobody counts them. */
+  moved?(this: void, bytes: number): void;
 }
 
 /** The import functions by interface, for one instance. Pointers outside of the memory: GuestFault BAD_POINTER. */
-export function componentStateImports({ state, memory, realloc }: ComponentStateAccess) {
+export function componentStateImports({ state, memory, realloc, moved }: ComponentStateAccess) {
   const read = (ptr: number, length: number): string => {
     const from = memory.check(ptr, length >>> 0);
+    moved?.(length >>> 0);
     return Buffer.from(memory.bytes.buffer, from, length >>> 0).toString('latin1');
   };
   const give = (text: string): [ptr: number, length: number] => {
     // An empty list lies nowhere, but not at null.
     if (text.length === 0) return [1, 0];
+    moved?.(text.length);
     const ptr = realloc(0, 0, 1, text.length) >>> 0;
     const from = memory.check(ptr, text.length);
     Buffer.from(memory.bytes.buffer, from, text.length).write(text, 'latin1');

@@ -44,6 +44,7 @@ export function stateInterfaces(state: GuestState) {
     imports: componentStateImports({
       state: () => state.step,
       memory,
+      moved: bytes => state.moved(bytes),
       realloc: (...flat) => (guest as WorldExports).cabi_realloc(...flat),
     }),
     attach(exports: Record<string, unknown>): void {

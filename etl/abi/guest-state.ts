@@ -1,7 +1,11 @@
 import { CELL } from '../sandbox/cell.ts';
+import { CallCut } from '../sandbox/state/call-writes.ts';
 import type { StepState } from '../sandbox/state/step-state.ts';
 import { GuestFault, type StateHost } from './guest.ts';
 import { stateImports } from './state-imports.ts';
+
+/** A component gives back what it handed over or was given when its call ends: a call ends before it holds much more. */
+const MOST_MOVED = 8 * 1024 * 1024;
 
 /** One instance's way to its step's state: the import functions, and which record or timer it is at. */
 export class GuestState {
@@ -12,6 +16,7 @@ export class GuestState {
   private view = Buffer.alloc(0);
   /** How many records, or timers, the call under way has; -1 while the module is being configured. */
   private count = -1;
+  private movedBytes = 0;
   /** Of the flush under way: the timers that the guest has not taken. */
   private timers: string[] = [];
 
@@ -51,16 +56,23 @@ export class GuestState {
   /** A call begins, with so many records or with these timers. */
   begin(count: number, timers: readonly string[] = []): void {
     this.count = count;
+    this.movedBytes = 0;
     this.timers = [...timers];
   }
 
-  /** What the guest writes from here on belongs to this record. */
+  /** So many bytes went between a component and its state. */
+  moved(bytes: number): void {
+    this.movedBytes += bytes;
+  }
+
+  /** What the guest writes from here on belongs to this record. Throws CallCut when the call ends before it. */
   enters(index: number): void {
     const { count, cell, host } = this;
     if (count < 0) return;
     if (index < 0 || index >= count) {
       throw new GuestFault('BAD_OUTPUT', `the module entered record ${index} of ${count}`);
     }
+    if (index > 0 && this.movedBytes > MOST_MOVED) throw new CallCut(index);
     cell[CELL.record] = index;
     host.enters(index);
   }

@@ -16,7 +16,7 @@ import { type Span, StepInput, type Trial } from './span.ts';
 import type { Unreadable } from './task-input.ts';
 import { StepInstance } from './step-instance.ts';
 import { Accumulator } from './state/accumulator.ts';
-import { CallWrites, TimerDue } from './state/call-writes.ts';
+import { CallWrites, CallCut } from './state/call-writes.ts';
 import { firstDue, timersTable, timesOf } from './state/timers.ts';
 import type { StepState } from './state/step-state.ts';
 import { type Destination, type FailedRecord, Verdicts } from './verdicts.ts';
@@ -43,7 +43,7 @@ type Outcome =
   | { output: Uint8Array | null; failed: FailedRecord[] }
   /** `record`: which one of the call, as far as the guest has said; -1: unknown. */
   | { fault: Failure; record: number }
-  | TimerDue;
+  | CallCut;
 
 /** What is worked off in spans: the step's records, or timers that have come. */
 interface Feed {
@@ -69,6 +69,8 @@ export class StepRunner {
   private feed!: Feed;
   private readonly writes: CallWrites | null;
   private timersSeen = 0;
+  /** So many records a call: fewer behind a call that had to be cut, as each of these costs an instance. */
+  private reach = CALL_RECORDS;
 
   /** `state` null: the step keeps none. */
   constructor(
@@ -117,6 +119,7 @@ export class StepRunner {
     const { memory, writes } = this;
     this.run = run;
     this.timersSeen = 0;
+    this.reach = CALL_RECORDS;
     memory.mode = Math.max(memory.mode, run.blame.modes[this.index] ?? MODE.frames);
     const guest = await this.instance.start();
     // Without progress nobody knows which record has written what.
@@ -155,7 +158,7 @@ export class StepRunner {
     const work: Span[] = [whole];
     for (let span = work.pop(); span; span = work.pop()) {
       const single = span.single || this.memory.mode !== MODE.frames;
-      const to = raw.plan(input.table.at, span.from, span.to, input.skip, single ? 1 : CALL_RECORDS, CALL_BYTES);
+      const to = raw.plan(input.table.at, span.from, span.to, input.skip, single ? 1 : this.reach, CALL_BYTES);
       const count = raw.records.value;
       const bytes = raw.bytes.value;
       if (to < span.to) work.push({ ...span, from: to, first: span.first + count, alone: false });
@@ -187,7 +190,8 @@ export class StepRunner {
       }
       const wasFresh = this.instance.isFresh;
       this.close();
-      if (fault instanceof TimerDue) {
+      if (fault instanceof CallCut) {
+        this.reach = Math.max(1, Math.min(this.reach, fault.record));
         work.push(...input.split(part, fault.record));
       } else if (count === 1) {
         const trial = this.trialAfter(fault.failure);
@@ -286,10 +290,10 @@ export class StepRunner {
     count: number,
     bytes: number,
     alone: Trial,
-  ): Promise<{ failure: Failure; record: number } | TimerDue | null> {
+  ): Promise<{ failure: Failure; record: number } | CallCut | null> {
     const { verdicts } = this.feed;
     const outcome = await this.enterGuest(span, count, bytes, alone);
-    if (outcome instanceof TimerDue) {
+    if (outcome instanceof CallCut) {
       this.instance.dropLines();
       return outcome;
     }
@@ -342,7 +346,7 @@ export class StepRunner {
       return { output, failed: guest.failures.size > 0 ? this.failuresOf(guest, span) : [] };
     } catch (error) {
       writes?.rollBack();
-      if (error instanceof TimerDue) return error;
+      if (error instanceof CallCut) return error;
       if (error instanceof InitRefused) throw instance.initFailed(error);
       instance.trace(error);
       const record = error instanceof GuestFault ? error.record : (cell[CELL.record] as number);

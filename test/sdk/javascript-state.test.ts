@@ -105,6 +105,22 @@ test('what is committed is there for the next owner, timers too', async () => {
   expect(done.outputs).toEqual(['a=1', 'a=2', 'timer later=1', '["later",1,null,true,97]', 'a=3', 'b=1']);
 });
 
+test('a call ends before it holds more than there is memory for, and no record is to blame', async () => {
+  const words = Array.from({ length: 400 }, (_, i) => (i % 2 === 0 ? 'hold 200000' : 'held'));
+  const { outputs, letters } = await run(words, words.length);
+  expect(letters).toEqual([]);
+  expect(outputs.filter(value => value === '200000')).toHaveLength(200);
+});
+
+test('a timer that sets the next one comes between all records', async () => {
+  const words = ['timer again', ...Array.from({ length: 100 }, () => 'a')];
+  const { outputs, letters } = await run(words, words.length);
+  expect(letters).toEqual([]);
+  // Each comes before the record that brings its time; the first record's own time is now.
+  expect(outputs.slice(0, 4)).toEqual(['timer again=1', '["again",1,null,true,0]', 'a=1', '["again",2,null,true,0]']);
+  expect(outputs).toHaveLength(201);
+});
+
 test('a timer may emit to any output, with its own time; tombstones come with the state', async () => {
   const lane = open();
   const records: [number, string | null][] = [

@@ -1,7 +1,8 @@
 import type { StateMark, StepState } from './step-state.ts';
 
-/** The next record's time makes a timer come that this very call has set: the call has to end before it. */
-export class TimerDue {
+/** The call has to end before this record: its time makes a timer come that this very call has set, or more has gone
+ * between the guest and its state than one call may hold. */
+export class CallCut {
   /** Index within the call. */
   readonly record: number;
   constructor(record: number) {
@@ -37,13 +38,13 @@ export class CallWrites {
     this.moveTime(0);
   }
 
-  /** The guest begins with this record. Throws TimerDue when a timer comes first. */
+  /** The guest begins with this record. Throws CallCut when a timer comes first. */
   enters(index: number): void {
     if (index === this.at) return;
     this.leave();
     for (; this.at < index; ) this.moveTime(++this.at);
     this.at = index;
-    if (this.times && this.state.nextTimer <= this.state.time) throw new TimerDue(index);
+    if (this.times && this.state.nextTimer <= this.state.time) throw new CallCut(index);
   }
 
   /** The guest has returned; `last`: index of the last record. */

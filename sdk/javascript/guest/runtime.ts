@@ -161,6 +161,8 @@ function emit(record: unknown, index: number): number {
 
 function report(index: number, error: unknown): void {
   if (error instanceof Failed) return fail(index, error.code, error.message);
+  // The engine's own text. What the records before have left behind is no record's fault: the host tries this one alone.
+  if (error === 'out of memory') throw error;
   const stack = error instanceof Error ? (error.stack ?? '') : '';
   const frames = stack.split('\n').filter(line => line.includes('@src/'));
   fail(index, 'MODULE_THREW', `${String(error)}${frames[0] === undefined ? '' : ` (at ${frames[0]})`}`);

@@ -16,6 +16,8 @@ export function transform(record, { state, timers }) {
     const found = [...state.scan('m/')];
     return record.with({ value: [found.length, found[599].key, state.getNumber('m/599'), state.getNumber('no', 7)] });
   }
+  if (what === 'hold') state.put('held', new Uint8Array(Number(rest)));
+  if (what === 'held') return record.with({ value: state.get('held').length });
   if (what === 'timer') timers.set(timers.now() + 1, rest);
   if (what === 'never') timers.set(Number.NaN, 'x');
   if (what === 'refuse') record.fail('NOT_GOOD', 'it says so');
@@ -30,6 +32,7 @@ export function onTimer(timer, { state, timers }) {
   const key = timer.keyText();
   const n = state.add(`rang/${key}`);
   if (key === 'crash') throw new Error('the timer is at fault');
+  if (key === 'again') timers.set(timer.timestamp + 1, key);
   const value = [key, n, timer.value, Date.now() === timer.timestamp, timers.now() - timer.timestamp];
   if (key === 'route') return [timer.with({ value }), timer.to('suspect')];
   return timer.with({ value });
