@@ -10,7 +10,7 @@ export interface CoreExports {
   millstream_process(ptr: number, length: number): bigint;
   millstream_flush?(reason: number): bigint;
   /** Components take the timers that have come as a frame. */
-  onTimers?(ptr: number, length: number): bigint;
+  onTimers?(this: void, ptr: number, length: number): bigint;
 }
 
 /** The functions a module may import from `millstream`: parameters and results in wasm's own words. */

@@ -55,6 +55,7 @@ export class CoreGuest implements Guest {
   /** What `fail` said during the last call, by input index. */
   readonly failures = new Map<number, Failure>();
   private readonly exports: CoreExports;
+  private readonly onTimers: CoreExports['onTimers'];
   private readonly host: GuestHost;
   private bytes: Uint8Array<ArrayBuffer>;
   /** How many records the call under way has; -1 during init. */
@@ -87,16 +88,19 @@ export class CoreGuest implements Guest {
     const imports = { millstream: calls, [HOST_INTERFACE]: calls, ...interfaces?.imports };
     const instance = new WebAssembly.Instance(module, imports);
     interfaces?.attach(instance.exports);
+    const isComponent = 'on-frame' in instance.exports;
     this.fuel = fuelOf(instance.exports, fuel);
     this.exports = asCore(instance.exports, reason =>
       this.fail(-1, this.count < 0 ? 'INVALID_CONFIG' : 'FAILED', reason),
     );
+    // A core module may export what it likes under that name.
+    this.onTimers = isComponent ? this.exports.onTimers : undefined;
     this.capabilities = this.exports.millstream_abi_v1();
     const refusal = refuseCapabilities(this.capabilities);
     if (refusal) throw new InitRefused(refusal);
     // What a component asks for stands in its world.
     const saysIt = CAPABILITY.state | CAPABILITY.timers;
-    if (state && !('on-frame' in instance.exports) && (this.capabilities & saysIt) === 0) {
+    if (state && !isComponent && (this.capabilities & saysIt) === 0) {
       throw new InitRefused('the module keeps state and does not say so: it lacks capability 4 (state)');
     }
     this.reportsProgress = (this.capabilities & CAPABILITY.progress) !== 0;
@@ -138,10 +142,10 @@ export class CoreGuest implements Guest {
     this.state?.begin(timers.length, timers);
     this.fuel?.fill();
     const size = timers.reduce((sum, timer) => sum + timer.length, 0);
-    const { exports } = this;
-    if (!exports.onTimers) return this.output(exports.millstream_flush?.(FLUSH_REASON.timers) ?? 0n, size, most);
+    const { exports, onTimers } = this;
+    if (!onTimers) return this.output(exports.millstream_flush?.(FLUSH_REASON.timers) ?? 0n, size, most);
     const frame = timersFrame(timers);
-    return this.output(exports.onTimers(this.write(frame), frame.length), size, most);
+    return this.output(onTimers(this.write(frame), frame.length), size, most);
   }
 
   private output(result: bigint, inputBytes: number, most: number): Uint8Array | null {

@@ -7,7 +7,11 @@ import { assemble } from '../sandbox/guests.ts';
 const MIB = 1024 * 1024;
 
 /** A guest whose process does `body`; its input lies at 1024. */
-function guestOf(body: string, capabilities = 1): { guest: CoreGuest; cell: Int32Array; lines: [number, string][] } {
+function guestOf(
+  body: string,
+  capabilities = 1,
+  more = '',
+): { guest: CoreGuest; cell: Int32Array; lines: [number, string][] } {
   const text = `(module
     (import "millstream" "log" (func $log (param i32 i32 i32)))
     (import "millstream" "progress" (func $progress (param i32)))
@@ -17,7 +21,8 @@ function guestOf(body: string, capabilities = 1): { guest: CoreGuest; cell: Int3
     (data (i32.const 32) "no good\\ff")
     (func (export "millstream_abi_v1") (result i32) (i32.const ${capabilities}))
     (func (export "millstream_alloc") (param i32) (result i32) (select (i32.const 1024) (i32.const 0) (i32.lt_u (local.get 0) (i32.const 60000))))
-    (func (export "millstream_process") (param $ptr i32) (param $len i32) (result i64) ${body}))`;
+    (func (export "millstream_process") (param $ptr i32) (param $len i32) (result i64) ${body})
+    ${more})`;
   const cell = new Int32Array(8);
   const lines: [number, string][] = [];
   const host = {
@@ -125,4 +130,11 @@ test('a fault is explained by what was thrown and how full the memory was', () =
   expect(explainFault(trap, { ...calm, before: 9 * MIB, now: 9 * MIB })).toMatchObject({ code: 'TRAP' });
   const overflow = new RangeError('Maximum call stack size exceeded');
   expect(explainFault(overflow, calm)).toMatchObject({ code: 'STACK_OVERFLOW' });
+});
+
+test('what a module exports under a name of components is its own affair', () => {
+  const own = '(func (export "onTimers") (param i32 i32) (result i64) unreachable)';
+  const flush = '(func (export "millstream_flush") (param i32) (result i64) (i64.const 0x0000001000000008))';
+  const { guest } = guestOf('(i64.const 0)', 1, own + flush);
+  expect(Buffer.from(guest.flush(['timer'], MIB) ?? []).toString()).toBe('BAD_CODE');
 });
