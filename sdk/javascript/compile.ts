@@ -7,9 +7,8 @@ import { fileURLToPath } from 'node:url';
 /*
  * Compiles a module written in JavaScript or TypeScript: the author's `src/index.js` (or `.ts`), the guest side of the SDK
  * and the JavaScript engine become one component of the world `frame-transform`, or of those with state and timers when
- * what the author exports says so. componentize-js runs the top level of
- * the source files once, here; what they have set up then is in the component. Relative imports only: there is no npm in
- * a guest.
+ * what the author exports says so. componentize-js runs the top level of the source files once, here; what they have set
+ * up then is in the component. Relative imports only: there is no npm in a guest.
  */
 const GUEST = fileURLToPath(new URL('./guest', import.meta.url));
 const WORLD = fileURLToPath(new URL('../../etl/abi/transform.wit', import.meta.url));

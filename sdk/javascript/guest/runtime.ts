@@ -105,7 +105,8 @@ function onEach(call: Author['transform'], frame: Uint8Array, name: 'transform' 
   const { bytes, view } = out;
   const count = view.getUint32(4, true);
   const baseOffset = Number(view.getBigInt64(8, true));
-  if (name === 'transform') partition = view.getUint32(24, true);
+  const areTimers = name === 'onTimer';
+  if (!areTimers) partition = view.getUint32(24, true);
   const handed = step;
   let at = view.getUint16(2, true);
   let emitted = 0;
@@ -117,7 +118,7 @@ function onEach(call: Author['transform'], frame: Uint8Array, name: 'transform' 
     clock = view.getInt32(at + 12, true) * 4_294_967_296 + view.getUint32(at + 8, true);
     seed = null;
     // Timers have no offset.
-    if (name === 'onTimer') offset = clock;
+    if (areTimers) offset = clock;
     at = end;
     const before = out.at;
     const soFar = emitted;

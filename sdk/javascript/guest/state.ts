@@ -12,7 +12,7 @@ type Key = string | Uint8Array;
 
 const SCAN_ENTRIES = 256;
 const encoder = new TextEncoder();
-const bytesOf = (key: Key): Uint8Array => (typeof key === 'string' ? encoder.encode(key) : key);
+export const bytesOf = (key: Key): Uint8Array => (typeof key === 'string' ? encoder.encode(key) : key);
 
 const REFUSED = {
   'key-length': ['STATE_KEY_TOO_LONG', (key: number) => `a key of state has 1 to 1024 bytes, this one ${key}`],

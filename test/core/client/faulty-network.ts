@@ -20,12 +20,11 @@ export class FaultyNetwork implements Network {
     const wire = new Duplex({
       read: () => {},
       write: (chunk: Buffer, _encoding, done) => {
-        const send = (): void => void real.write(chunk);
         if (this.holdFrom !== null && chunk.length >= 6 && chunk.readInt16BE(4) === this.holdFrom)
           this.held.set(wire, []);
         const held = this.held.get(wire);
         if (!held) return void real.write(chunk, () => done());
-        held.push(send);
+        held.push(() => void real.write(chunk));
         done();
       },
       destroy: (error, done) => {
